@@ -1,0 +1,369 @@
+//! Messages on the control sockets: a little-endian `u32` length, then that many bytes of postcard. One request, one
+//! response, then either side may close or go on. Never more than [`MAX_FRAME`] bytes.
+//!
+//! The functions here work on any `Read`/`Write`; opening the socket is the caller's business.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{self, Read, Write};
+
+/// Largest frame in bytes; a listing of everything on a device is far below it.
+pub const MAX_FRAME: usize = 1 << 20;
+/// init: status, readiness, slot control, reboot.
+pub const INIT_SOCKET: &str = "/run/holdfast/init.sock";
+/// updaterd: update status, apply from file or server, hold.
+pub const UPDATER_SOCKET: &str = "/run/holdfast/updater.sock";
+/// appd: everything that `snapctl` asks.
+pub const APP_SOCKET: &str = "/run/holdfast/app.sock";
+
+/// Writes one message as a frame.
+pub fn write_frame<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    let body = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if body.len() > MAX_FRAME {
+        return Err(io::Error::other(format!(
+            "message of {} bytes exceeds {MAX_FRAME}",
+            body.len()
+        )));
+    }
+    let mut frame = Vec::with_capacity(4 + body.len());
+    frame.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    frame.extend_from_slice(&body);
+    to.write_all(&frame)?;
+    to.flush()
+}
+
+/// Reads one message; a length above [`MAX_FRAME`] is refused before anything is allocated.
+pub fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_FRAME {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("frame of {length} bytes exceeds {MAX_FRAME}"),
+        ));
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    postcard::from_bytes(&body).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// One request and its response over a connected stream.
+pub fn call<Q: Serialize, R: DeserializeOwned>(
+    stream: &mut (impl Read + Write),
+    request: &Q,
+) -> io::Result<R> {
+    write_frame(stream, request)?;
+    read_frame(stream)
+}
+
+/// A refusal or failure: `code` is frozen (kebab-case), `message` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// Constant name, for programs and the fleet.
+    pub code: String,
+    /// What happened to what, for people.
+    pub message: String,
+}
+
+/// Which of the two slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlotName {
+    /// Partition 2.
+    A,
+    /// Partition 3.
+    B,
+}
+
+/// How the boot loader chose the running slot (kernel argument `holdfast.boot`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootKind {
+    /// The confirmed slot, no trial pending.
+    Confirmed,
+    /// A trial of a new release.
+    Trial,
+    /// A trial was pending and could not be, or was no longer to be, booted; or the confirmed slot did not load.
+    Fallback,
+}
+
+/// Why the machine started, as far as it can be known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootReason {
+    /// Power was applied or lost without an orderly shutdown.
+    Cold,
+    /// An orderly reboot, with what was asked for.
+    Reboot(String),
+    /// The kernel panicked; the last lines of its log.
+    Panic(String),
+    /// The watchdog bit.
+    Watchdog,
+    /// init ended a trial that did not become healthy.
+    Unhealthy(String),
+    /// Nothing was recorded that could be read.
+    Unknown,
+}
+
+/// What the health gate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Not decided; what is waited for.
+    Starting(Vec<String>),
+    /// Every check holds.
+    Healthy,
+    /// The time-out passed; what was missing.
+    Unhealthy(Vec<String>),
+}
+
+/// One service as init sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Name of the manifest.
+    pub name: String,
+    /// `waiting`, `starting`, `ready`, `backoff`, `done` or `failed`.
+    pub state: String,
+    /// Process id while running.
+    pub pid: Option<u32>,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// How the last process ended, for people.
+    pub last_exit: Option<String>,
+}
+
+/// What init knows of the running system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemStatus {
+    /// Host name.
+    pub hostname: String,
+    /// Board id, as in `boards/*.toml`.
+    pub board: String,
+    /// Running release.
+    pub version: String,
+    /// Sequence of the running release.
+    pub sequence: u64,
+    /// Slot that is running.
+    pub slot: SlotName,
+    /// Confirmed slot according to the environment; `None` when it could not be read.
+    pub confirmed: Option<SlotName>,
+    /// Trial slot according to the environment.
+    pub trial: Option<SlotName>,
+    /// How the boot loader chose.
+    pub boot_kind: BootKind,
+    /// Why the machine started.
+    pub boot_reason: BootReason,
+    /// Random id of this boot (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+    /// Seconds since kernel start.
+    pub uptime_s: u64,
+    /// The health gate.
+    pub health: Health,
+    /// All services.
+    pub services: Vec<ServiceStatus>,
+    /// System-on-chip temperature in millidegrees Celsius.
+    pub temperature_mc: Option<i32>,
+    /// Things that need a person's attention (a broken `device.toml`, a full data partition, …), one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Requests to init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitRequest {
+    /// What is running.
+    Status,
+    /// The calling service (found by its process id) is ready.
+    Ready,
+    /// A named health check of the calling service holds or no longer holds, e.g. `fleet`.
+    Check {
+        /// Name of the check.
+        name: String,
+        /// Whether it holds now.
+        ok: bool,
+        /// For people.
+        detail: String,
+    },
+    /// Set the other slot as trial: one environment write.
+    StageTrial {
+        /// Must be the slot that is not confirmed.
+        slot: SlotName,
+        /// Boots that may be tried, 1 to 7.
+        attempts: u8,
+    },
+    /// Forget a staged trial.
+    DropTrial,
+    /// Make the other, previously confirmed, slot the confirmed one (manual rollback after success).
+    Rollback,
+    /// Orderly reboot with the reason to record.
+    Reboot {
+        /// For people, recorded as [`BootReason::Reboot`].
+        reason: String,
+    },
+    /// Orderly power-off.
+    PowerOff,
+    /// The last lines of a service's log.
+    Log {
+        /// Service name.
+        service: String,
+        /// How many lines at most.
+        lines: u32,
+    },
+    /// The recorded boots, newest last.
+    Boots,
+    /// Show update activity on the status LED (`true`: an update is being written).
+    Updating(bool),
+}
+
+/// One recorded boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// Boot id.
+    pub boot_id: String,
+    /// Unix time in seconds when recorded (may be the clock floor).
+    pub time: u64,
+    /// Slot that booted.
+    pub slot: SlotName,
+    /// Version that booted.
+    pub version: String,
+    /// How the boot loader chose.
+    pub kind: BootKind,
+    /// Why the machine started.
+    pub reason: BootReason,
+    /// How the health gate ended, for people; empty while it runs.
+    pub outcome: String,
+}
+
+/// Responses of init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitResponse {
+    /// Done.
+    Ok,
+    /// Answer to [`InitRequest::Status`].
+    Status(Box<SystemStatus>),
+    /// Answer to [`InitRequest::Log`].
+    Log(Vec<String>),
+    /// Answer to [`InitRequest::Boots`].
+    Boots(Vec<BootRecord>),
+    /// Refused or failed.
+    Failed(Failure),
+}
+
+/// Requests to updaterd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdaterRequest {
+    /// What the updater is doing.
+    Status,
+    /// Forget that a release failed, so that it may be tried again.
+    Retry,
+}
+
+/// Responses of updaterd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdaterResponse {
+    /// Done.
+    Ok,
+    /// Answer to [`UpdaterRequest::Status`].
+    Status(crate::fleet::UpdateStatus),
+    /// Refused or failed.
+    Failed(Failure),
+}
+
+/// Requests to appd, the verbs of `snapctl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppRequest {
+    /// Is it there.
+    Ping,
+    /// Install or refresh from a file on the device.
+    Install {
+        /// Absolute path, readable by appd.
+        path: String,
+        /// Accept a snap without a valid signature.
+        dangerous: bool,
+    },
+    /// Install or refresh from an HTTP address.
+    InstallUrl {
+        /// `http://` or `https://`.
+        url: String,
+        /// Expected SHA-256 of the file; checked when given.
+        sha256: Option<[u8; 32]>,
+        /// Accept a snap without a valid signature.
+        dangerous: bool,
+    },
+    /// Installed snaps.
+    List,
+    /// All about one.
+    Info(String),
+    /// Start services: a snap, or `snap.app`.
+    Start(String),
+    /// Stop services.
+    Stop(String),
+    /// Restart services.
+    Restart(String),
+    /// Services of all snaps, or of one.
+    Services(Option<String>),
+    /// Last lines of the logs of a snap or `snap.app`.
+    Logs {
+        /// Snap or `snap.app`.
+        name: String,
+        /// How many lines at most.
+        lines: u32,
+    },
+    /// Remove a snap and its data.
+    Remove(String),
+}
+
+/// One installed snap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapInfo {
+    /// Name.
+    pub name: String,
+    /// Version from `snap.yaml`.
+    pub version: String,
+    /// Local revision, 1 at first install.
+    pub revision: u32,
+    /// Summary from `snap.yaml`.
+    pub summary: String,
+    /// Signed by an `app` key, or installed with `--dangerous`.
+    pub signed: bool,
+    /// Size of the squashfs in bytes.
+    pub size: u64,
+    /// Services with their states.
+    pub services: Vec<AppServiceStatus>,
+    /// Granted interfaces.
+    pub connections: Vec<String>,
+}
+
+/// One service of a snap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppServiceStatus {
+    /// `snap.app`.
+    pub name: String,
+    /// `simple` or `oneshot`.
+    pub daemon: String,
+    /// `active`, `inactive`, `done`, `backoff` or `failed`.
+    pub state: String,
+    /// Process id in the host's namespace while running.
+    pub pid: Option<u32>,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// Memory in bytes that its cgroup uses.
+    pub memory: Option<u64>,
+}
+
+/// Responses of appd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppResponse {
+    /// Done, with what to tell the person.
+    Ok(String),
+    /// Snaps.
+    Snaps(Vec<SnapInfo>),
+    /// One snap.
+    Snap(Box<SnapInfo>),
+    /// Services.
+    Services(Vec<AppServiceStatus>),
+    /// Log lines.
+    Log(Vec<String>),
+    /// Refused or failed.
+    Failed(Failure),
+}

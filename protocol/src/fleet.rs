@@ -1,0 +1,184 @@
+//! What device and fleet say to each other. Topics: `holdfast/1/{fleet}/{device}/{leaf}`.
+//!
+//! | leaf | from | QoS, retained | body |
+//! |---|---|---|---|
+//! | `desired` | fleet | 1, yes | CBOR [`Desired`] |
+//! | `cmd/{id}` | fleet | 1, no | envelope over CBOR [`Command`] |
+//! | `cmd/{id}/result` | device | 1, no | JSON [`CommandResult`] |
+//! | `state` | device | 1, yes | JSON [`DeviceState`] |
+//! | `online` | device | 1, yes | `true` at birth, `false` as last will |
+//! | `progress` | device | 0, no | JSON [`UpdateStatus`] |
+//! | `apps` | device | 1, yes | JSON list of [`crate::control::SnapInfo`] |
+
+use crate::control::{Failure, SystemStatus};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Context of an assignment's envelope.
+pub const ASSIGNMENT_CONTEXT: &[u8] = b"holdfast/assignment/1";
+/// Context of a command's envelope.
+pub const COMMAND_CONTEXT: &[u8] = b"holdfast/command/1";
+
+/// `holdfast/1/{fleet}/{device}/{leaf}`
+pub fn topic(fleet: &str, device: &str, leaf: &str) -> String {
+    format!("holdfast/1/{fleet}/{device}/{leaf}")
+}
+
+/// Body of `desired`: both signatures travel together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// Envelope over [`Assignment`], role `fleet`.
+    pub assignment: ByteBuf,
+    /// Envelope over [`crate::release::ReleaseManifest`], role `release`.
+    pub manifest: ByteBuf,
+}
+
+/// Which release a device shall run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Fleet id.
+    pub fleet: String,
+    /// Device id; must be the receiver's.
+    pub device: String,
+    /// Grows with every assignment to this device.
+    pub counter: u64,
+    /// Unix seconds.
+    pub issued: u64,
+    /// Unix seconds; not followed afterwards.
+    pub expires: u64,
+    /// SHA-256 of the manifest's envelope bytes.
+    pub release: ByteBuf,
+    /// Where the payload container can be had, absolute or relative to the fleet's HTTP address; tried in order.
+    pub sources: Vec<String>,
+}
+
+/// A command to one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Device id; must be the receiver's.
+    pub device: String,
+    /// Unique; the topic's `{id}`.
+    pub id: String,
+    /// Unix seconds; refused afterwards.
+    pub expires: u64,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What a command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Orderly reboot.
+    Reboot,
+    /// Make the previous slot the confirmed one and reboot.
+    Rollback,
+    /// Forget that a release failed and follow `desired` again.
+    RetryUpdate,
+    /// A request to appd.
+    App(crate::control::AppRequest),
+    /// Log of a service.
+    Log {
+        /// Service name.
+        service: String,
+        /// Lines at most.
+        lines: u32,
+    },
+}
+
+/// Result of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResult {
+    /// The command's id.
+    pub id: String,
+    /// Whether it was done.
+    pub ok: bool,
+    /// Failure where not.
+    pub failure: Option<Failure>,
+    /// What to show: text, or the response as JSON.
+    pub output: serde_json::Value,
+}
+
+/// Where an update stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdatePhase {
+    /// Nothing to do.
+    Idle,
+    /// Fetching and writing chunks.
+    Downloading,
+    /// Reading the slot back.
+    Verifying,
+    /// Written and verified, about to reboot.
+    Staged,
+    /// Running on trial.
+    Trial,
+    /// The last update was confirmed.
+    Confirmed,
+    /// The last update fell back.
+    FellBack,
+    /// The desired release was refused.
+    Refused,
+    /// A step failed; tried again later.
+    Failed,
+}
+
+/// State of the updater.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateStatus {
+    /// Phase.
+    pub phase: UpdatePhase,
+    /// Version of the release concerned.
+    pub version: Option<String>,
+    /// Sequence of the release concerned.
+    pub sequence: Option<u64>,
+    /// Chunks that are in place.
+    pub chunks_done: u32,
+    /// Chunks in all.
+    pub chunks_total: u32,
+    /// Bytes fetched over the network for this update.
+    pub bytes_fetched: u64,
+    /// Why refused, failed or fallen back.
+    pub failure: Option<Failure>,
+}
+
+/// Body of `state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceState {
+    /// Device id.
+    pub device: String,
+    /// What init says.
+    pub system: SystemStatus,
+    /// What the updater says.
+    pub update: UpdateStatus,
+    /// Unix seconds of this report.
+    pub time: u64,
+}
+
+/// `POST {url}/v1/enroll`, JSON: a device asks for its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollRequest {
+    /// One-time token.
+    pub token: String,
+    /// Name wished for, from `device.toml`.
+    pub name: String,
+    /// Board id.
+    pub board: String,
+    /// Serial number of the board, where it has one.
+    pub serial: Option<String>,
+    /// PEM of the certificate signing request; the key never leaves the device.
+    pub csr: String,
+}
+
+/// Answer to [`EnrollRequest`]; stored as `identity.json` beside key and certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollResponse {
+    /// Device id: common name of the certificate, MQTT client id and topic level.
+    pub device: String,
+    /// Fleet id.
+    pub fleet: String,
+    /// PEM of the client certificate.
+    pub certificate: String,
+    /// `host:port` of the MQTT broker (TLS).
+    pub broker: String,
+}

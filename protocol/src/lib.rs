@@ -1,0 +1,21 @@
+//! Wire types of Holdfast and their codecs. No I/O, no clock, no allocation that the input's length does not bound.
+//!
+//! | module | what | encoding |
+//! |---|---|---|
+//! | [`envelope`] | signed bytes | COSE_Sign1, RFC 9052, Ed25519 |
+//! | [`keys`] | key set with roles and thresholds | CBOR in an envelope |
+//! | [`release`] | release manifest, build info | CBOR in an envelope; JSON |
+//! | [`payload`] | container of compressed chunks | own, see module |
+//! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
+//! | [`control`] | control-socket messages | postcard in frames |
+//! | [`device`] | `device.toml` | TOML |
+//! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
+
+pub mod control;
+pub mod device;
+pub mod envelope;
+pub mod fleet;
+pub mod keys;
+pub mod payload;
+pub mod release;
+pub mod snap;
