@@ -1,1 +1,34 @@
-//! (to be written)
+//! A [`Confinement`] and a [`Process`] become a running, confined process: [`spawn`]. Sync, and the one place of these
+//! system calls.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`confinement`] | what a process may see and do, as a value |
+//! | [`process`] | what is executed |
+//! | [`capability`], [`profile`], [`cgroup`] | capabilities, system calls, control groups |
+//! | `skeleton` | an empty root with mount points in it, from a directory that lacks them |
+//! | `plan` | value to list of steps, in the caller, before anything is started |
+//! | `apply` | list of steps to system calls, in the new process |
+//! | `clone`, `seccomp`, `signals`, `exec`, `netdevice` | what rustix does not wrap; the only `unsafe` |
+//!
+//! What always holds: the new process allocates nothing and takes no lock between its birth and the execution of the
+//! program (so the caller may have threads); every step that fails is reported to the caller with its name and
+//! object; no descriptor, environment variable or signal disposition of the caller reaches the program unless it is
+//! named; the caller never waits longer than the steps take.
+
+pub mod capability;
+pub mod cgroup;
+pub mod confinement;
+mod error;
+pub mod process;
+pub mod profile;
+mod spawn;
+
+pub use capability::CapabilitySet;
+pub use cgroup::Limits;
+pub use confinement::{CgroupPlace, Confinement, Identity, Mount, Namespaces, Root};
+pub use error::Error;
+pub use process::{Process, Stdio};
+pub use profile::Profile;
+pub use rustix::process::{Pid, Resource, Signal};
+pub use spawn::{Spawned, spawn};

@@ -1,0 +1,178 @@
+//! What a process may see and do, as a value. Nothing here touches the system.
+//!
+//! A [`Confinement`] starts at everything denied ([`Confinement::service`], [`Confinement::app`]) and is opened field
+//! by field. `no_new_privs` is not a field: it is always set.
+
+use crate::{capability::CapabilitySet, cgroup::Limits, profile::Profile};
+use rustix::process::{Resource, Signal};
+use std::path::PathBuf;
+
+/// Everything that bounds a process.
+#[derive(Debug, Clone)]
+pub struct Confinement {
+    /// What the process sees as `/`.
+    pub root: Root,
+    /// What is mounted over the root, in this order.
+    pub mounts: Vec<Mount>,
+    /// Namespaces of its own.
+    pub namespaces: Namespaces,
+    /// Run under a small process 1 that forwards signals and reaps orphans; needs [`Namespaces::pid`].
+    ///
+    /// Without it the program itself is process 1 of its namespace: the kernel then drops every signal that it has no
+    /// handler for, so that SIGTERM does not end most programs, and orphans stay zombies. The reaper ends with the
+    /// program's exit code, or 128 + N when signal N ended the program.
+    pub reaper: bool,
+    /// User and group; there are never supplementary groups.
+    pub identity: Identity,
+    /// Capabilities kept (bounding, permitted, effective, inheritable and ambient alike); all others are lost for good.
+    pub capabilities: CapabilitySet,
+    /// System calls allowed; `None` allows all (for nothing that runs on a device).
+    pub seccomp: Option<&'static Profile>,
+    /// The cgroup to be born in.
+    pub cgroup: Option<CgroupPlace>,
+    /// Resource limits, soft and hard alike.
+    pub rlimits: Vec<(Resource, u64)>,
+    /// Host name in the process's own UTS namespace.
+    pub hostname: Option<String>,
+    /// Signal that the kernel sends when the thread that called `spawn` ends.
+    pub parent_death_signal: Option<Signal>,
+    /// Begin a session, so that signals of a terminal do not reach the process.
+    pub new_session: bool,
+    /// Permission bits that new files never get.
+    pub umask: u32,
+}
+
+impl Confinement {
+    /// A system service: the host's files, all read-only, in a mount namespace of its own; identity 0 without any
+    /// capability; host network. Open what the manifest lists with [`Mount::Writable`] and `capabilities`.
+    pub fn service(seccomp: &'static Profile) -> Self {
+        Self {
+            namespaces: Namespaces { mount: true, ipc: true, ..Namespaces::NONE },
+            capabilities: CapabilitySet::empty(),
+            seccomp: Some(seccomp),
+            umask: 0o077,
+            ..Self::unconfined()
+        }
+    }
+
+    /// What has to do anything, as `appd` and init's own console: nothing taken but new privileges and what
+    /// [`crate::spawn`] always takes (descriptors, environment, signal dispositions).
+    pub fn unconfined() -> Self {
+        Self {
+            root: Root::Host,
+            mounts: Vec::new(),
+            namespaces: Namespaces::NONE,
+            reaper: false,
+            identity: Identity { uid: 0, gid: 0 },
+            capabilities: CapabilitySet::all(),
+            seccomp: None,
+            cgroup: None,
+            rlimits: Vec::new(),
+            hostname: None,
+            parent_death_signal: None,
+            new_session: true,
+            umask: 0o022,
+        }
+    }
+
+    /// An app: only the files below `root`, read-only, every namespace its own, a user of its own.
+    pub fn app(root: impl Into<PathBuf>, identity: Identity, seccomp: &'static Profile) -> Self {
+        Self {
+            root: Root::Directory(root.into()),
+            namespaces: Namespaces::APP,
+            reaper: true,
+            identity,
+            parent_death_signal: Some(Signal::KILL),
+            umask: 0o022,
+            ..Self::service(seccomp)
+        }
+    }
+}
+
+/// What the process sees as `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// The caller's view, all of it read-only but for [`Mount::Writable`].
+    Host,
+    /// A directory of the caller's view. Its entries are bound read-only into an empty root, in which
+    /// mount points can be made that the directory does not have.
+    Directory(PathBuf),
+}
+
+/// One thing mounted over the root. Targets are absolute paths in the process's view; missing mount points are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// A file or directory of the caller's view.
+    Bind {
+        /// Path in the caller's view.
+        source: PathBuf,
+        /// Path in the process's view.
+        target: PathBuf,
+        /// Whether it can be written.
+        writable: bool,
+        /// Whether programs in it can be executed.
+        executable: bool,
+    },
+    /// With [`Root::Host`]: this path and what is mounted below it stays writable. Skipped when it does not exist.
+    Writable(PathBuf),
+    /// With [`Root::Host`]: this file or directory appears empty. Skipped when it does not exist.
+    Hide(PathBuf),
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Path in the process's view.
+        target: PathBuf,
+        /// Bytes it can hold.
+        size: u64,
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// `/proc` of the process's own pid namespace, without what tells of the host.
+    Proc,
+    /// `/dev` with null, zero, full, random, urandom, tty, pts, shm and the standard links.
+    Dev,
+}
+
+/// Namespaces of its own; `false` shares the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Mounts; needed for everything but the bare [`Root::Host`] view.
+    pub mount: bool,
+    /// Process ids.
+    pub pid: bool,
+    /// Network: only a loopback interface, which is up.
+    pub net: bool,
+    /// System V and POSIX queues, semaphores and shared memory.
+    pub ipc: bool,
+    /// Host name.
+    pub uts: bool,
+    /// View of the cgroup tree.
+    pub cgroup: bool,
+}
+
+impl Namespaces {
+    /// Everything shared with the caller.
+    pub const NONE: Self =
+        Self { mount: false, pid: false, net: false, ipc: false, uts: false, cgroup: false };
+    /// Everything of its own.
+    pub const APP: Self =
+        Self { mount: true, pid: true, net: true, ipc: true, uts: true, cgroup: true };
+}
+
+/// User and group ids, real, effective and saved alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A cgroup (v2) directory and its limits. It is made when missing; the parent's controllers must be enabled
+/// ([`crate::cgroup::enable_controllers`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupPlace {
+    /// Absolute path of the directory.
+    pub path: PathBuf,
+    /// What to bound in it.
+    pub limits: Limits,
+}
