@@ -1,1 +1,62 @@
-fn main() {}
+//! `cargo xtask`: the commands of a work tree. This crate links nothing of ours, so that it
+//! compiles in seconds; what is heavy runs as a child process.
+//!
+//! | command | what it does | module |
+//! |---|---|---|
+//! | `setup` | installs what building and testing need | [`setup`] |
+//! | `demo [--once]` | a gateway in QEMU with its fleet server beside it | [`tasks`] |
+//! | `test` | every test | [`suite`] |
+//! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
+//! | `tidy` | the house rules that no other tool checks | [`tidy`] |
+//! | `bench boot\|memory` | figures of a booted image | [`tasks`] |
+
+mod ci;
+mod deny;
+mod error;
+mod process;
+mod setup;
+mod suite;
+mod tasks;
+mod tidy;
+mod tree;
+
+use error::Error;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  setup           install what building and testing need (says what before it does)
+  demo            build, boot a gateway in QEMU beside a fleet server, print the address
+  demo --once     the same without a person: update it, install an app, report, end
+  test [NAME]     run every test, or the boot tests whose file is NAME
+  ci              formatting, lints, dependencies, tidy, every test
+  tidy            check the house rules
+  bench boot      boot time in virtual time, beside the kernel alone and busybox
+  bench memory    memory of the device's processes
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["setup"] => setup::everything(),
+        ["demo", options @ ..] => tasks::demo(options),
+        ["test", options @ ..] => suite::run(options),
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(),
+        ["bench", options @ ..] => tasks::bench(options),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(Error::Usage(format!("unknown command: {}\n\n{USAGE}", other.join(" ")))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

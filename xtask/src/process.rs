@@ -1,0 +1,93 @@
+//! Running child processes with progress: a line when a step starts, a line when it ends, both with
+//! the time since `xtask` started. Children share our process group, so that Ctrl-C reaches them
+//! too.
+
+use crate::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// Minutes and seconds, `12:03`.
+pub fn clock(time: Duration) -> String {
+    format!("{:02}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+/// Prints a progress line with the time since the first one.
+pub fn say(text: &str) {
+    let start = START.get_or_init(Instant::now);
+    println!("[{}] {text}", clock(start.elapsed()));
+    let _ = std::io::stdout().flush();
+}
+
+/// The command line as a person would type it.
+pub fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// A `cargo` command in the root of the work tree.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(crate::tree::root());
+    command
+}
+
+/// Runs a command whose output the person shall see; an error unless it ends with success.
+pub fn run(mut command: Command) -> Result<(), Error> {
+    let line = line(&command);
+    say(&line);
+    let begun = Instant::now();
+    let status = command
+        .status()
+        .map_err(|e| Error::Command { line: line.clone(), how: format!("did not start: {e}") })?;
+    finish(&line, status, begun.elapsed())
+}
+
+/// Like [`run`], and hands every line of standard output to `see` as well.
+pub fn run_seen(mut command: Command, mut see: impl FnMut(&str)) -> Result<(), Error> {
+    let line = line(&command);
+    say(&line);
+    let begun = Instant::now();
+    let failed = |e| Error::Command { line: line.clone(), how: format!("did not start: {e}") };
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(output) = child.stdout.take() {
+        for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&text);
+            println!("{text}");
+            see(&text);
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    finish(&line, status, begun.elapsed())
+}
+
+fn finish(line: &str, status: std::process::ExitStatus, took: Duration) -> Result<(), Error> {
+    if status.success() {
+        say(&format!("done in {}", clock(took)));
+        return Ok(());
+    }
+    say(&format!("FAILED after {}", clock(took)));
+    Err(Error::Command { line: line.into(), how: format!("ended: {status}") })
+}
+
+/// Standard output and error of a command, when it could be started and succeeded.
+pub fn read(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(find(program)?).args(arguments).stdin(Stdio::null()).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    output.status.success().then(|| String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Where a program is: `PATH`, then the system folders that an ordinary user's `PATH` lacks on
+/// Debian.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(program))
+        .find(|candidate| Path::is_file(candidate))
+}

@@ -1,0 +1,28 @@
+//! Tasks that boot images: they are programs of `hil-tests`, run as children, so that `xtask`
+//! itself links nothing.
+
+use crate::error::Error;
+use crate::{process, setup};
+
+/// `demo`, with what stands behind it.
+pub fn demo(options: &[&str]) -> Result<(), Error> {
+    if options.iter().any(|option| *option != "--once") {
+        return Err(Error::Usage("usage: cargo xtask demo [--once]".into()));
+    }
+    setup::for_demo()?;
+    program("demo", options)
+}
+
+/// `bench boot` and `bench memory`.
+pub fn bench(options: &[&str]) -> Result<(), Error> {
+    if !matches!(options, ["boot" | "memory"]) {
+        return Err(Error::Usage("usage: cargo xtask bench boot|memory".into()));
+    }
+    setup::for_demo()?;
+    program("bench", options)
+}
+
+fn program(name: &str, options: &[&str]) -> Result<(), Error> {
+    let start = ["run", "--quiet", "--package", "hil-tests", "--bin", name, "--"];
+    process::run(process::cargo(&[start.as_slice(), options].concat()))
+}

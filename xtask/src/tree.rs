@@ -1,0 +1,29 @@
+//! The work tree: where it is, and which files belong to it. Only files that git knows or would add
+//! are looked at, so build output never is.
+
+use crate::error::Error;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The root of the work tree.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_path_buf()
+}
+
+/// Paths of all files of the work tree, relative to [`root`], sorted.
+pub fn files() -> Result<Vec<String>, Error> {
+    let line = "git ls-files --cached --others --exclude-standard";
+    let output =
+        Command::new("git").args(line.split(' ').skip(1)).current_dir(root()).output().map_err(
+            |e| Error::Command { line: line.into(), how: format!("did not start: {e}") },
+        )?;
+    if !output.status.success() {
+        return Err(Error::Command { line: line.into(), how: format!("ended: {}", output.status) });
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut files: Vec<String> =
+        text.lines().filter(|path| root().join(path).is_file()).map(String::from).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
