@@ -1,1 +1,22 @@
-//! (to be written)
+//! How a device chooses what to boot: disk layout, slots, U-Boot environment, boot script.
+//!
+//! `no_std`, no I/O, no allocation: init, the image builder, the updater and the tests all use the
+//! same code, so the layout and the decision exist once.
+//!
+//! - [`layout`]: where everything lies on the card, in bytes
+//! - [`slots`]: the state machine: [`slots::SlotState`], [`slots::decide`], transitions
+//! - [`environment`]: both copies of the stored U-Boot environment, and which to write next
+//! - [`script`]: the boot script (U-Boot's default environment) and `autoboot.txt`
+//!
+//! What always holds: the confirmed slot has no counter, and no function here can make one; a
+//! value that could not be read is [`slots::Reading::Unreadable`] and is never taken for good or
+//! bad; every encoding of the environment goes to the copy that is not in use.
+#![cfg_attr(not(test), no_std)]
+
+pub mod environment;
+mod error;
+pub mod layout;
+pub mod script;
+pub mod slots;
+
+pub use error::Error;

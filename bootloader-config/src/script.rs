@@ -1,0 +1,244 @@
+//! The boot script, and `autoboot.txt` for the Pi firmware's own A/B flow.
+//!
+//! The script is U-Boot's built-in default environment. U-Boot is built so that the *stored*
+//! environment can override [`WRITABLE_VARIABLES`] and nothing else: a damaged or hostile card can
+//! choose between slots, but not change what choosing means.
+//!
+//! What always holds:
+//! - The script decides as [`crate::slots::decide`] does; `hil-tests` runs the real U-Boot against
+//!   every row of that table.
+//! - It cannot be interrupted and never ends at a prompt: when nothing boots it waits
+//!   [`RETRY_PAUSE_S`] seconds and resets. A gateway has nobody at its console, and noise on an
+//!   open serial line must not stop it. A developer's U-Boot is a build with another fragment.
+//! - A script line that fails leads to the next choice, never to a half-set-up boot: `bootargs` is
+//!   cleared before each try, and `bootm` checks the SHA-256 of what it loads.
+
+use core::fmt::{self, Write};
+
+use crate::Error;
+use crate::layout::{
+    FIT_CMDLINE_IMAGE, FIT_FILE, FIT_VIRT_CONFIGURATION, LOAD_RPI, LOAD_VIRT, LoadAddresses,
+    SLOT_A, SLOT_B, slot_partition,
+};
+use crate::slots::{Mode, SlotState, TRIAL_ATTEMPTS_MAX, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT};
+
+/// What the stored environment may override.
+pub const WRITABLE_VARIABLES: [&str; 3] = [VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT];
+
+/// Seconds between "nothing boots" and the reset: long enough to read it, and to keep a broken card
+/// from being read without pause.
+pub const RETRY_PAUSE_S: u32 = 10;
+
+/// The machines that a U-Boot is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Platform {
+    /// All Raspberry Pi boards, and QEMU's models of them.
+    RaspberryPi,
+    /// QEMU's `virt` machine.
+    Virt,
+}
+
+impl Platform {
+    /// Where FIT and kernel go in memory.
+    pub const fn load_addresses(self) -> LoadAddresses {
+        match self {
+            Platform::RaspberryPi => LOAD_RPI,
+            Platform::Virt => LOAD_VIRT,
+        }
+    }
+}
+
+/// `CFG_ENV_FLAGS_LIST_STATIC` for U-Boot: each of [`WRITABLE_VARIABLES`] is a writable string.
+///
+/// Strings, not `d` for decimal: what a value means is the script's decision, and U-Boot's own type
+/// check would turn "unreadable" into "absent" with a message in between.
+pub fn write_flags_list(out: &mut impl Write) -> fmt::Result {
+    for (index, name) in WRITABLE_VARIABLES.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(out, "{comma}{name}:sw")?;
+    }
+    Ok(())
+}
+
+/// The default environment, as U-Boot's `CONFIG_DEFAULT_ENV_FILE` reads it: `name=value` lines, `#`
+/// for comments, a backslash at the end of a line to go on.
+pub fn write_default_environment(out: &mut impl Write, platform: Platform) -> fmt::Result {
+    let fit = platform.load_addresses().fit;
+    writeln!(out, "# Holdfast boot script; rendered by bootloader_config::script. Do not edit.")?;
+    // -2: boot at once and do not look for a key
+    writeln!(out, "bootdelay=-2")?;
+    writeln!(out, "baudrate=115200")?;
+    for stream in ["stdin", "stdout", "stderr"] {
+        writeln!(out, "{stream}=serial")?;
+    }
+    writeln!(out, "hf_fit={fit:#x}")?;
+    writeln!(out, "hf_pause={RETRY_PAUSE_S}")?;
+    variable(
+        out,
+        "bootcmd",
+        &[
+            "run hf_tree",
+            "run hf_read",
+            "run hf_trial",
+            "run hf_rest",
+            "echo holdfast: nothing boots",
+            "sleep ${hf_pause}",
+            "reset",
+        ],
+    )?;
+    write_tree(out, platform)?;
+    write_read(out)?;
+    write_trial(out)?;
+    write_rest(out)?;
+    write_try(out)
+}
+
+/// `hf_tree`: which device tree and console, out of the tree that the firmware passed.
+///
+/// The console rule: the header's UART as the mainline trees number it. On Pi 3, Zero 2 W and 4
+/// that is the mini UART, `ttyS1`; on Pi 5 the debug UART, `ttyAMA10`. A tree that is used as the
+/// firmware passed it says so by `stdout-path`: `serial0` there is the PL011, `ttyAMA0`.
+fn write_tree(out: &mut impl Write, platform: Platform) -> fmt::Result {
+    if platform == Platform::Virt {
+        writeln!(out, "hf_conf={FIT_VIRT_CONFIGURATION}")?;
+        return variable(
+            out,
+            "hf_tree",
+            &["setenv hf_console ttyAMA0,115200", "setenv hf_fdt ${fdtcontroladdr}"],
+        );
+    }
+    variable(
+        out,
+        "hf_tree",
+        &[
+            "setenv hf_console ttyS1,115200",
+            "setenv hf_fdt",
+            "setenv hf_conf ${fdtfile}",
+            "setexpr hf_conf sub broadcom/ \"\"",
+            "if test \"${hf_conf}\" = bcm2712-rpi-5-b.dtb; then setenv hf_console ttyAMA10,115200; fi",
+            "if test -n \"${fdt_addr}\"; then if fdt addr ${fdt_addr}; then \
+         if fdt get value hf_use /chosen holdfast,use-firmware-tree; then \
+         setenv hf_fdt ${fdt_addr}; \
+         fdt get value hf_stdout /chosen stdout-path; \
+         if test \"${hf_stdout}\" = serial0:115200n8; then \
+         setenv hf_console ttyAMA0,115200; fi; fi; fi; fi",
+        ],
+    )
+}
+
+/// `hf_read`: `hf_first` and `hf_second` are the slots without a trial, `hf_calm` how to
+/// boot the first. `hf_known` is set when the confirmed slot was read.
+fn write_read(out: &mut impl Write) -> fmt::Result {
+    variable(
+        out,
+        "hf_read",
+        &[
+            "setenv hf_known",
+            "setenv hf_first a",
+            "setenv hf_second b",
+            "setenv hf_calm fallback",
+            "if test \"${slot_confirmed}\" = a; then setenv hf_known 1; fi",
+            "if test \"${slot_confirmed}\" = b; then setenv hf_known 1; \
+         setenv hf_first b; setenv hf_second a; fi",
+            "if test -n \"${hf_known}\"; then \
+         if test -z \"${slot_trial}\"; then setenv hf_calm confirmed; fi; \
+         if test \"${slot_trial}\" = \"${slot_confirmed}\"; then setenv hf_calm confirmed; fi; \
+         else if test \"${slot_trial}\" = a; then setenv hf_first b; setenv hf_second a; fi; fi",
+        ],
+    )
+}
+
+/// `hf_trial`: counts down, stores, and tries the slot on trial; does nothing without one.
+fn write_trial(out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "hf_trial=setenv hf_left; if test -n \"${{hf_known}}\"; then \\")?;
+    writeln!(out, "if test \"${{slot_trial}}\" = \"${{hf_second}}\"; then \\")?;
+    for left in 1..=TRIAL_ATTEMPTS_MAX {
+        let next = left - 1;
+        write!(out, "if test \"${{{VAR_TRIAL_LEFT}}}\" = {left}; then ")?;
+        writeln!(out, "setenv hf_left {next}; fi; \\")?;
+    }
+    writeln!(out, "fi; fi; \\")?;
+    writeln!(out, "if test -n \"${{hf_left}}\"; then \\")?;
+    writeln!(out, "setenv {VAR_TRIAL_LEFT} ${{hf_left}}; \\")?;
+    write!(out, "if saveenv; then setenv hf_slot ${{hf_second}}; ")?;
+    writeln!(out, "setenv hf_mode {}; run hf_try; \\", Mode::Trial.name())?;
+    writeln!(out, "else echo holdfast: cannot store the count, no trial; fi; fi")
+}
+
+/// `hf_rest`: the two choices that always follow.
+fn write_rest(out: &mut impl Write) -> fmt::Result {
+    variable(
+        out,
+        "hf_rest",
+        &[
+            "setenv hf_slot ${hf_first}",
+            "setenv hf_mode ${hf_calm}",
+            "run hf_try",
+            "setenv hf_slot ${hf_second}",
+            "setenv hf_mode fallback",
+            "run hf_try",
+        ],
+    )
+}
+
+/// `hf_try`: boots `hf_slot` as `hf_mode`; comes back when that fails.
+///
+/// The slot's `cmdline` script sees the mode as `hf_boot`.
+fn write_try(out: &mut impl Write) -> fmt::Result {
+    let (a, b) = (SLOT_A.number, SLOT_B.number);
+    writeln!(out, "hf_try=echo holdfast: slot ${{hf_slot}} as ${{hf_mode}}; \\")?;
+    writeln!(out, "setenv hf_boot ${{hf_mode}}; setenv bootargs; setenv hf_part {a}; \\")?;
+    writeln!(out, "if test \"${{hf_slot}}\" = b; then setenv hf_part {b}; fi; \\")?;
+    writeln!(out, "if part uuid mmc 0:${{hf_part}} hf_uuid; then \\")?;
+    writeln!(out, "setenv hf_dev PARTUUID=${{hf_uuid}}; \\")?;
+    writeln!(out, "if load mmc 0:${{hf_part}} ${{hf_fit}} {FIT_FILE}; then \\")?;
+    writeln!(out, "if source ${{hf_fit}}:{FIT_CMDLINE_IMAGE}; then \\")?;
+    writeln!(out, "if test -n \"${{hf_fdt}}\"; then \\")?;
+    writeln!(out, "bootm ${{hf_fit}}#${{hf_conf}} - ${{hf_fdt}}; \\")?;
+    // a carrier board of its own has a tree that the FIT does not know: its default configuration
+    writeln!(out, "bootm ${{hf_fit}} - ${{hf_fdt}}; \\")?;
+    writeln!(out, "else bootm ${{hf_fit}}#${{hf_conf}}; fi; fi; fi; fi; \\")?;
+    writeln!(out, "echo holdfast: slot ${{hf_slot}} does not boot")
+}
+
+/// One variable out of commands, one line each.
+fn variable(out: &mut impl Write, name: &str, commands: &[&str]) -> fmt::Result {
+    write!(out, "{name}=")?;
+    for (index, command) in commands.iter().enumerate() {
+        let end = if index + 1 == commands.len() { "\n" } else { "; \\\n" };
+        write!(out, "{command}{end}")?;
+    }
+    Ok(())
+}
+
+/// Renders `autoboot.txt` for the Pi firmware's own A/B flow (`reboot "0 tryboot"`): the same state
+/// machine without U-Boot. The firmware keeps the one-shot `tryboot` flag, so a trial has exactly
+/// one attempt there, whatever `trial_left` says; the confirmed slot has no counter either way.
+///
+/// # Errors
+/// [`Error::ConfirmedUnreadable`]: then the file on the card stays as it is; it is never written
+/// from a guess.
+pub fn autoboot_txt(state: &SlotState) -> Result<AutobootTxt, Error> {
+    let confirmed = state.confirmed.value().ok_or(Error::ConfirmedUnreadable)?;
+    let trial = crate::slots::decide(state).trial.map_or(confirmed, |(slot, _)| slot);
+    Ok(AutobootTxt {
+        confirmed: slot_partition(confirmed).number,
+        trial: slot_partition(trial).number,
+    })
+}
+
+/// The content of `autoboot.txt`: [`fmt::Display`] renders it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutobootTxt {
+    /// Partition that boots normally.
+    pub confirmed: u8,
+    /// Partition that boots once after `reboot "0 tryboot"`.
+    pub trial: u8,
+}
+
+impl fmt::Display for AutobootTxt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[all]\ntryboot_a_b=1\nboot_partition={}", self.confirmed)?;
+        writeln!(f, "[tryboot]\nboot_partition={}", self.trial)
+    }
+}
