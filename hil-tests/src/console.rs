@@ -1,0 +1,184 @@
+//! A serial line: everything that was printed, waiting for text, and typing. What was waited for
+//! once is passed: the next wait begins behind it, so that a story reads in the order of the log.
+
+use crate::error::{Error, Result, file};
+use crate::limits;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What the reader thread and the story share.
+#[derive(Default)]
+struct Log {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    log: Mutex<Log>,
+    more: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// The serial line of one machine.
+pub struct Console {
+    machine: String,
+    shared: Arc<Shared>,
+    position: usize,
+    input: Box<dyn Write + Send>,
+}
+
+impl Console {
+    /// Reads `output` on a thread of its own, into memory and at the end of `log`.
+    pub fn new(
+        machine: &str,
+        mut output: impl Read + Send + 'static,
+        input: impl Write + Send + 'static,
+        log: &Path,
+    ) -> Result<Self> {
+        let open = File::options().create(true).append(true).open(log);
+        let mut kept = open.map_err(file("open", log))?;
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        thread::spawn(move || {
+            let mut block = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut block) {
+                let _ = kept.write_all(&block[..count]);
+                theirs.lock().bytes.extend_from_slice(&block[..count]);
+                theirs.more.notify_all();
+            }
+            theirs.lock().closed = true;
+            theirs.more.notify_all();
+        });
+        Ok(Self { machine: machine.into(), shared, position: 0, input: Box::new(input) })
+    }
+
+    /// Waits for a text; returns the line that has it.
+    pub fn expect(&mut self, text: &str, limit: Duration) -> Result<String> {
+        Ok(self.expect_any(&[text], limit)?.1)
+    }
+
+    /// Waits for whichever of the texts comes first; returns its index and the line that has it.
+    pub fn expect_any(&mut self, texts: &[&str], limit: Duration) -> Result<(usize, String)> {
+        let end = Instant::now() + limit;
+        let shared = Arc::clone(&self.shared);
+        let mut log = shared.lock();
+        loop {
+            if let Some((index, start)) = first(&log.bytes[self.position..], texts) {
+                let start = self.position + start;
+                let after = start + texts[index].len();
+                // The whole line, when it comes soon; a prompt has no end of line.
+                let soon = Instant::now() + limits::POLL;
+                while !log.bytes[after..].contains(&b'\n') && !log.closed {
+                    let Some(left) = soon.checked_duration_since(Instant::now()) else { break };
+                    let wait = shared.more.wait_timeout(log, left);
+                    log = wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+                }
+                self.position = after;
+                return Ok((index, line_at(&log.bytes, start)));
+            }
+            let now = Instant::now();
+            let why = match (log.closed, now >= end) {
+                (true, _) => "QEMU ended".to_string(),
+                (_, true) => format!("{} s passed", limit.as_secs()),
+                _ => {
+                    let wait = shared.more.wait_timeout(log, end - now);
+                    log = wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+                    continue;
+                }
+            };
+            return Err(Error::Console {
+                machine: self.machine.clone(),
+                why,
+                awaited: texts.join("\" or \""),
+                tail: tail(&log.bytes),
+            });
+        }
+    }
+
+    /// Types text; `\n` is the Enter key.
+    pub fn write(&mut self, text: &str) -> Result {
+        self.input
+            .write_all(text.as_bytes())
+            .and_then(|()| self.input.flush())
+            .map_err(|e| Error::Story(format!("{}: typing {text:?}: {e}", self.machine)))
+    }
+
+    /// Everything since power on, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.shared.lock().bytes).into_owned()
+    }
+
+    /// What came since the position that the last wait left.
+    pub fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.shared.lock().bytes[self.position..]).into_owned()
+    }
+
+    /// The text between the position before and after `step`.
+    pub fn during(&mut self, step: impl FnOnce(&mut Self) -> Result) -> Result<String> {
+        let before = self.position;
+        step(self)?;
+        let log = self.shared.lock();
+        Ok(String::from_utf8_lossy(&log.bytes[before..self.position]).into_owned())
+    }
+
+    /// The last lines, for messages.
+    pub fn tail(&self) -> String {
+        tail(&self.shared.lock().bytes)
+    }
+}
+
+fn first(bytes: &[u8], texts: &[&str]) -> Option<(usize, usize)> {
+    let find = |text: &str| bytes.windows(text.len()).position(|w| w == text.as_bytes());
+    let found = texts.iter().enumerate().filter_map(|(index, text)| Some((index, find(text)?)));
+    found.min_by_key(|(_, start)| *start)
+}
+
+fn line_at(bytes: &[u8], at: usize) -> String {
+    let start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |p| p + 1);
+    let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |p| at + p);
+    String::from_utf8_lossy(&bytes[start..end]).trim().to_string()
+}
+
+fn tail(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(limits::TAIL_LINES);
+    lines[from..].iter().map(|line| format!("  | {}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(text: &'static str) -> Console {
+        let log = std::env::temp_dir().join(format!("hil-console-{}.log", std::process::id()));
+        Console::new("test", text.as_bytes(), std::io::sink(), &log).expect("the log opens")
+    }
+
+    #[test]
+    fn waits_pass_the_log_in_order() {
+        let mut console = console("one\nfirst: 1\nfirst: 2\nlast\n");
+        let soon = Duration::from_secs(5);
+        assert_eq!(console.expect("first", soon).expect("it is there"), "first: 1");
+        assert_eq!(console.expect("first", soon).expect("it is there"), "first: 2");
+        assert_eq!(console.expect_any(&["none", "last"], soon).expect("it is there").0, 1);
+    }
+
+    #[test]
+    fn a_text_that_never_comes_ends_with_the_last_lines() {
+        let mut console = console("Kernel panic\n");
+        let error = console.expect("healthy", Duration::from_secs(5)).expect_err("it never comes");
+        assert!(error.to_string().contains("QEMU ended"), "{error}");
+        assert!(error.to_string().contains("| Kernel panic"), "{error}");
+    }
+}

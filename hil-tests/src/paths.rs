@@ -1,0 +1,21 @@
+//! Where the harness keeps its files, all below cargo's target folder.
+
+use crate::error::{Result, file};
+use std::path::{Path, PathBuf};
+
+/// Root of the work tree.
+pub fn work_tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent").to_path_buf()
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the work tree.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| work_tree().join("target"), PathBuf::from)
+}
+
+/// `target/hil`, made when missing.
+pub fn hil() -> Result<PathBuf> {
+    let folder = target().join("hil");
+    std::fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    Ok(folder)
+}
