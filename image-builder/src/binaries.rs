@@ -1,0 +1,52 @@
+//! The programs that run on the device: static aarch64, size first.
+
+use crate::{Binaries, Error, Result, board::workspace_root, rootfs::PROGRAMS, tool};
+use std::path::{Path, PathBuf};
+
+/// What the device's programs are compiled for.
+pub const TARGET: &str = "aarch64-unknown-linux-musl";
+/// Packages of the workspace that hold them.
+const PACKAGES: [&str; 3] = ["init", "updater", "app-runtime"];
+
+/// Folder with all programs; builds them when asked to.
+pub fn obtain(binaries: &Binaries) -> Result<PathBuf> {
+    let folder = match binaries {
+        Binaries::Prebuilt(folder) => folder.clone(),
+        Binaries::Build => build()?,
+    };
+    for (name, _) in PROGRAMS {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Err(Error::input(format!("the program {} is missing", path.display())));
+        }
+    }
+    Ok(folder)
+}
+
+/// `cargo build` with its progress on standard error. Returns the folder of the programs.
+fn build() -> Result<PathBuf> {
+    let root = workspace_root();
+    let mut command = tool::command("cargo")?;
+    command.current_dir(&root).args(["build", "--locked", "--profile", "device"]);
+    command.args(["--target", TARGET]);
+    PACKAGES.iter().for_each(|package| {
+        command.args(["--package", package]);
+    });
+    PROGRAMS.iter().for_each(|(name, _)| {
+        command.args(["--bin", name]);
+    });
+    let status = command.status().map_err(Error::file("start", "cargo"))?;
+    if !status.success() {
+        let output = "see the compiler's messages above".into();
+        return Err(Error::Tool {
+            program: "cargo build of the device's programs".into(),
+            status: status.to_string(),
+            output,
+        });
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| {
+        let dir = Path::new(&dir);
+        if dir.is_absolute() { dir.to_path_buf() } else { root.join(dir) }
+    });
+    Ok(target.join(TARGET).join("device"))
+}
