@@ -11,6 +11,9 @@
 //! | `apps` | device | 1, yes | JSON list of [`crate::control::SnapInfo`] |
 
 use crate::control::{Failure, SystemStatus};
+use crate::envelope;
+use crate::error::Error;
+use crate::keys::{KeySet, PrivateKey, RoleName};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -18,6 +21,19 @@ use serde_bytes::ByteBuf;
 pub const ASSIGNMENT_CONTEXT: &[u8] = b"holdfast/assignment/1";
 /// Context of a command's envelope.
 pub const COMMAND_CONTEXT: &[u8] = b"holdfast/command/1";
+/// Most sources of an assignment.
+pub const MAX_SOURCES: usize = 8;
+/// Longest source or other address in bytes.
+pub const MAX_URL: usize = 1024;
+/// Longest fleet, device or command id in bytes.
+pub const MAX_ID: usize = 64;
+
+/// An id is one level of a topic and one name of a file: letters, digits, `-`, `_`, `.`; not
+/// beginning with a dot.
+pub fn is_id(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
+}
 
 /// `holdfast/1/{fleet}/{device}/{leaf}`
 pub fn topic(fleet: &str, device: &str, leaf: &str) -> String {
@@ -52,6 +68,41 @@ pub struct Assignment {
     pub sources: Vec<String>,
 }
 
+impl Assignment {
+    /// Signs with a key of the role `fleet`.
+    pub fn sign(&self, keys: &[&PrivateKey]) -> Result<Vec<u8>, Error> {
+        self.validate()?;
+        envelope::sign_as(self, ASSIGNMENT_CONTEXT, keys)
+    }
+
+    /// Verifies, decodes and bounds a received assignment. Whom it is for, its counter and its
+    /// expiry are the receiver's to check.
+    pub fn open(bytes: &[u8], keys: &KeySet) -> Result<Self, Error> {
+        let role = keys.role(RoleName::Fleet);
+        let assignment: Self = envelope::open_as(bytes, ASSIGNMENT_CONTEXT, &role, "assignment")?;
+        assignment.validate()?;
+        Ok(assignment)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let refuse =
+            |why: &str| Err(Error::MalformedPayload { what: "assignment", why: why.into() });
+        if !is_id(&self.fleet) || !is_id(&self.device) {
+            return refuse("fleet or device is not an id");
+        }
+        if self.release.len() != 32 {
+            return refuse("length of the release's digest");
+        }
+        if self.sources.is_empty() || self.sources.len() > MAX_SOURCES {
+            return refuse("number of sources");
+        }
+        if self.sources.iter().any(|source| source.len() > MAX_URL) {
+            return refuse("length of a source");
+        }
+        Ok(())
+    }
+}
+
 /// A command to one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
@@ -63,6 +114,25 @@ pub struct Command {
     pub expires: u64,
     /// What to do.
     pub action: Action,
+}
+
+impl Command {
+    /// Signs with a key of the role `fleet`.
+    pub fn sign(&self, keys: &[&PrivateKey]) -> Result<Vec<u8>, Error> {
+        envelope::sign_as(self, COMMAND_CONTEXT, keys)
+    }
+
+    /// Verifies and decodes a received command. Whom it is for and its expiry are the receiver's
+    /// to check.
+    pub fn open(bytes: &[u8], keys: &KeySet) -> Result<Self, Error> {
+        let role = keys.role(RoleName::Fleet);
+        let command: Self = envelope::open_as(bytes, COMMAND_CONTEXT, &role, "command")?;
+        if !is_id(&command.id) || !is_id(&command.device) {
+            let why = "command or device is not an id".into();
+            return Err(Error::MalformedPayload { what: "command", why });
+        }
+        Ok(command)
+    }
 }
 
 /// What a command asks.

@@ -10,12 +10,16 @@
 //! | [`control`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
+//! | [`error`] | every refusal with its frozen code | |
 
 pub mod control;
 pub mod device;
 pub mod envelope;
+pub mod error;
 pub mod fleet;
 pub mod keys;
 pub mod payload;
 pub mod release;
 pub mod snap;
+
+pub use error::Error;
