@@ -1,0 +1,214 @@
+//! Fetching through apt, with lists, state, cache and sources of its own.
+//!
+//! What always holds: the machine's apt sources, lists and package state are not read and not
+//! written (its proxy settings still apply); apt checks every file against Debian's signature
+//! before we check it against the lock file; nothing is installed.
+
+use super::cache::digest_of;
+use super::failed;
+use super::lock::{Lock, Locked, Part};
+use super::step::Steps;
+use crate::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Debian's keys; the package `debian-archive-keyring` of Debian 12 has those of 13 too.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// The suite that the sources come from, whatever the machine itself runs.
+const SUITE: &str = "trixie";
+/// Upstream version that the U-Boot recipe is written for: a replacement stays within it.
+const U_BOOT_SERIES: &str = "2025.01";
+
+/// A private apt.
+#[derive(Debug)]
+pub struct Apt {
+    root: PathBuf,
+}
+
+impl Apt {
+    /// Prepares the folders below `root`.
+    pub fn new(root: PathBuf) -> Result<Apt> {
+        if !Path::new(KEYRING).exists() {
+            return Err(failed(format!(
+                "{KEYRING} is missing (Debian package debian-archive-keyring); without it no \
+                 source can be checked"
+            )));
+        }
+        for folder in ["lists/partial", "state", "cache/archives/partial"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(Error::file("create", &path))?;
+        }
+        let line = |kind: &str, archive: &str, suite: &str| {
+            format!(
+                "{kind} [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} \
+                 main non-free-firmware\n"
+            )
+        };
+        let security = format!("{SUITE}-security");
+        let text = line("deb", "debian", SUITE)
+            + &line("deb", "debian-security", &security)
+            + &line("deb-src", "debian", SUITE)
+            + &line("deb-src", "debian-security", &security);
+        let list = root.join("sources.list");
+        fs::write(&list, text).map_err(Error::file("write", &list))?;
+        let status = root.join("status");
+        fs::write(&status, "").map_err(Error::file("write", &status))?;
+        Ok(Apt { root })
+    }
+
+    /// Fetches a locked file into `folder`, or, when that version has left the mirror, the newest
+    /// of its series: then the lock file changes, and says so loudly.
+    pub fn fetch(&self, part: Part, entry: &Locked, folder: &Path) -> Result<PathBuf> {
+        let steps = Steps::new(&entry.package, self.root.join("fetch.log"));
+        steps.run("reading the package lists", self.command("apt-get").args(["-q", "update"]))?;
+        let versions = self.versions(part, &entry.package)?;
+        if versions.contains(&entry.version) {
+            let file = self.download(part, &entry.package, &entry.version, folder, &steps)?;
+            let got = digest_of(&file)?;
+            if got == entry.sha256 {
+                return Ok(file);
+            }
+            let (version, want) = (&entry.version, &entry.sha256);
+            let moved = folder.join(format!("refused-{}", entry.file));
+            fs::rename(&file, &moved).map_err(Error::file("rename", &file))?;
+            return Err(failed(format!(
+                "{} {version}: apt's file has SHA-256 {got}, the lock file says {want}; kept as {}",
+                entry.package,
+                moved.display()
+            )));
+        }
+        let newest = versions.first().ok_or_else(|| {
+            failed(format!("{}: {SUITE} has no version of this series", entry.package))
+        })?;
+        let file = self.download(part, &entry.package, newest, folder, &steps)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let replacement = Locked {
+            package: entry.package.clone(),
+            version: newest.clone(),
+            file: name,
+            sha256: digest_of(&file)?,
+        };
+        announce(entry, &replacement);
+        Lock::replace(part, replacement)?;
+        Ok(file)
+    }
+
+    /// Versions of the same series on the mirror, newest first.
+    fn versions(&self, part: Part, package: &str) -> Result<Vec<String>> {
+        let query = if part == Part::UBoot { "showsrc" } else { "show" };
+        let mut command = self.command("apt-cache");
+        // --only-source: the source package of that name, not those of equally named binaries
+        command.arg(query).args((part == Part::UBoot).then_some("--only-source")).arg(package);
+        let output = command.output().map_err(Error::file("start", "apt-cache"))?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(failed(format!("{package}: apt-cache {query}: {}", text.trim())));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut versions: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("Version: "))
+            .filter(|version| part != Part::UBoot || version.starts_with(U_BOOT_SERIES))
+            .map(str::to_owned)
+            .collect();
+        newest_first(&mut versions);
+        Ok(versions)
+    }
+
+    fn download(
+        &self,
+        part: Part,
+        package: &str,
+        version: &str,
+        folder: &Path,
+        steps: &Steps,
+    ) -> Result<PathBuf> {
+        let fresh = folder.join("incoming");
+        if fresh.exists() {
+            fs::remove_dir_all(&fresh).map_err(Error::file("remove", &fresh))?;
+        }
+        fs::create_dir(&fresh).map_err(Error::file("create", &fresh))?;
+        let mut command = self.command("apt-get");
+        command.arg("-q").current_dir(&fresh);
+        match part {
+            Part::UBoot => command.args(["source", "--download-only", "--tar-only"]),
+            Part::Kernel | Part::Firmware => command.arg("download"),
+        };
+        command.arg(format!("{package}={version}"));
+        steps.run(&format!("fetching version {version}"), &mut command)?;
+        let wanted = |name: &str| match part {
+            Part::UBoot => name.contains(".orig.tar.") && !name.ends_with(".asc"),
+            Part::Kernel | Part::Firmware => name.ends_with(".deb"),
+        };
+        for entry in fs::read_dir(&fresh).map_err(Error::file("list", &fresh))? {
+            let entry = entry.map_err(Error::file("list", &fresh))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if wanted(&name) {
+                // apt writes an epoch's colon and a version's tilde escaped
+                let file = folder.join(name.replace('%', "_"));
+                fs::rename(entry.path(), &file).map_err(Error::file("rename", &file))?;
+                fs::remove_dir_all(&fresh).map_err(Error::file("remove", &fresh))?;
+                return Ok(file);
+            }
+        }
+        Err(failed(format!("{package} {version}: apt-get fetched no such file")))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
+        let path = |name: &str| self.root.join(name).display().to_string();
+        for option in [
+            format!("Dir::Etc::SourceList={}", path("sources.list")),
+            "Dir::Etc::SourceParts=/dev/null".into(),
+            format!("Dir::State={}", path("state")),
+            format!("Dir::State::Lists={}", path("lists")),
+            format!("Dir::State::status={}", path("status")),
+            format!("Dir::Cache={}", path("cache")),
+            "Acquire::Languages=none".into(),
+            "Acquire::Retries=3".into(),
+            // the cache may lie where apt's own user cannot write; files are checked anyway
+            "APT::Sandbox::User=".into(),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+}
+
+/// Sorts by Debian's rules, through dpkg; equal versions once.
+fn newest_first(versions: &mut Vec<String>) {
+    let newer = |one: &str, two: &str| {
+        let status = Command::new("dpkg").args(["--compare-versions", one, "gt", two]).status();
+        status.is_ok_and(|status| status.success())
+    };
+    versions.sort();
+    versions.dedup();
+    versions.sort_by(|one, two| match (newer(one, two), newer(two, one)) {
+        (true, _) => std::cmp::Ordering::Less,
+        (_, true) => std::cmp::Ordering::Greater,
+        _ => std::cmp::Ordering::Equal,
+    });
+}
+
+fn announce(old: &Locked, new: &Locked) {
+    eprintln!("*********************************************************************");
+    eprintln!("{} {} has left the mirror.", old.package, old.version);
+    eprintln!("Using {} instead, SHA-256 {}.", new.version, new.sha256);
+    eprintln!("{} was changed: look at it, and commit it.", Lock::path().display());
+    eprintln!("*********************************************************************");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest_first;
+
+    #[test]
+    fn versions_are_ordered_as_debian_orders_them() {
+        let mut versions =
+            ["6.12.9-1", "6.12.117-1", "6.12.117-1~bpo1", "6.12.9-1"].map(String::from).to_vec();
+        newest_first(&mut versions);
+        assert_eq!(versions, ["6.12.117-1", "6.12.117-1~bpo1", "6.12.9-1"]);
+    }
+}
