@@ -1,1 +1,88 @@
-//! (written next)
+//! Packs a folder into a signed snap: squashfs, then the trailer of `protocol::snap`.
+//!
+//! Only what packing needs is looked at in `meta/snap.yaml` (it is there, and has a name and a
+//! version); `appd` judges the rest when the snap is installed.
+
+use crate::{Error, Result, tool};
+use protocol::{
+    keys::PrivateKey,
+    snap::{self, SnapClaim},
+};
+use serde_bytes::ByteBuf;
+use sha2::{Digest, Sha256};
+use std::{fs, path::Path};
+
+/// Largest `snap.yaml` in bytes.
+const MAX_YAML: u64 = 256 * 1024;
+/// Longest name of a snap, snapd's limit.
+const MAX_NAME: usize = 40;
+
+/// What was packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Name from `snap.yaml`.
+    pub name: String,
+    /// Version from `snap.yaml`.
+    pub version: String,
+    /// Size of the snap in bytes.
+    pub size: u64,
+}
+
+/// Packs the folder `dir` into the file `to`; without a key the snap is not signed.
+///
+/// The same folder gives the same bytes: all files belong to root, and all times are `time` (Unix
+/// seconds).
+pub fn pack(dir: &Path, key: Option<&PrivateKey>, to: &Path, time: u64) -> Result<Packed> {
+    let (name, version) = name_and_version(dir)?;
+    if to.exists() {
+        fs::remove_file(to).map_err(Error::file("replace", to))?;
+    }
+    let time = time.to_string();
+    let mut command = tool::command("mksquashfs")?;
+    command.arg(dir).arg(to).env_remove("SOURCE_DATE_EPOCH");
+    command.args(["-noappend", "-quiet", "-no-progress", "-all-root", "-no-xattrs"]);
+    command.args(["-comp", "zstd", "-mkfs-time", &time, "-all-time", &time]);
+    tool::run(&mut command)?;
+    let mut bytes = fs::read(to).map_err(Error::file("read", to))?;
+    bytes.resize(bytes.len().next_multiple_of(snap::ALIGN as usize), 0);
+    if let Some(key) = key {
+        let claim = SnapClaim {
+            sha256: ByteBuf::from(Sha256::digest(&bytes).to_vec()),
+            size: bytes.len() as u64,
+            name: Some(name.clone()),
+        };
+        bytes.extend_from_slice(&snap::trailer(&claim, &[key])?);
+    }
+    fs::write(to, &bytes).map_err(Error::file("write", to))?;
+    Ok(Packed { name, version, size: bytes.len() as u64 })
+}
+
+fn name_and_version(dir: &Path) -> Result<(String, String)> {
+    let path = dir.join("meta/snap.yaml");
+    if !path.is_file() {
+        return Err(Error::input(format!("{} has no meta/snap.yaml: not a snap", dir.display())));
+    }
+    let size = path.metadata().map_err(Error::file("read", &path))?.len();
+    if size > MAX_YAML {
+        return Err(Error::TooLarge { what: path.display().to_string(), size, limit: MAX_YAML });
+    }
+    let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    let field = |name: &str| {
+        let value = top_level(&text, name).filter(|value| !value.is_empty());
+        value.ok_or_else(|| Error::input(format!("{}: no field {name:?}", path.display())))
+    };
+    let name = field("name")?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.len() > MAX_NAME || !name.chars().all(plain) || name.starts_with('-') {
+        let text = format!("{}: {name:?} is not a name for a snap", path.display());
+        return Err(Error::Input(text));
+    }
+    Ok((name, field("version")?))
+}
+
+/// Value of a plain field at the top level of a YAML file.
+fn top_level(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    Some(value.trim_matches(['"', '\'']).to_string())
+}

@@ -44,9 +44,12 @@ fn build() -> Result<PathBuf> {
             output,
         });
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| {
-        let dir = Path::new(&dir);
-        if dir.is_absolute() { dir.to_path_buf() } else { root.join(dir) }
-    });
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || root.join("target"),
+        |dir| {
+            let dir = Path::new(&dir);
+            if dir.is_absolute() { dir.to_path_buf() } else { root.join(dir) }
+        },
+    );
     Ok(target.join(TARGET).join("device"))
 }

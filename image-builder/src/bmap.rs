@@ -1,4 +1,5 @@
-//! The block map of an image, in the format of bmaptool, version 2.0: which blocks must be written, with checksums.
+//! The block map of an image, in the format of bmaptool, version 2.0: which blocks must be written,
+//! with checksums.
 
 use crate::{Error, Result, disk::BLOCK};
 use protocol::keys::to_hex;
@@ -26,7 +27,7 @@ impl Bmap {
         for extent in extents {
             let blocks = extent.start / BLOCK..extent.end.div_ceil(BLOCK);
             match ranges.last_mut() {
-                Some(last) if last.end >= blocks.start => last.end = blocks.end,
+                Some(last) if last.end >= blocks.start => last.end = last.end.max(blocks.end),
                 _ => ranges.push(blocks),
             }
         }
@@ -54,7 +55,8 @@ impl Bmap {
 
     fn text(&self, checksum: &str) -> String {
         let mut text = format!(
-            "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    <ImageSize> {} </ImageSize>\n    \
+            "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    \
+             <ImageSize> {} </ImageSize>\n    \
              <BlockSize> {BLOCK} </BlockSize>\n    <BlocksCount> {} </BlocksCount>\n    \
              <MappedBlocksCount> {} </MappedBlocksCount>\n    \
              <ChecksumType> sha256 </ChecksumType>\n    \

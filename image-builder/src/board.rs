@@ -1,6 +1,8 @@
-//! The part of a board file (`board-support/boards/ID.toml`) that concerns the build: its table `[image]`.
+//! The part of a board file (`board-support/boards/ID.toml`) that concerns the build: its table
+//! `[image]`.
 //!
-//! The rest of the file is the device's, parsed by `board-support`.
+//! The rest of the file is the device's and is parsed by `board-support`, here as well, so that a
+//! mistake stops the build.
 
 use crate::{Error, Result};
 use bootloader_config::layout::LoadAddresses;
@@ -30,7 +32,8 @@ pub struct Board {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSection {
-    /// Device trees in the slot's FIT, file names as the kernel builds them; the first is the default.
+    /// Device trees in the slot's FIT, file names as the kernel builds them; the first is the
+    /// default.
     pub dtbs: Vec<String>,
     /// Which U-Boot build, and with it where things go in memory.
     pub u_boot: UBoot,
@@ -67,8 +70,6 @@ impl UBoot {
 
 #[derive(Deserialize)]
 struct File {
-    id: String,
-    description: String,
     image: ImageSection,
 }
 
@@ -82,12 +83,13 @@ pub fn load(id: &str) -> Result<Board> {
         return Err(Error::input(format!("unknown board {id:?}; the boards are: {known}")));
     }
     let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-    let file: File =
-        toml::from_str(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
-    if file.id != id {
-        return Err(Error::input(format!("{}: its id is {:?}", path.display(), file.id)));
+    let wrong = |e: &dyn std::fmt::Display| Error::input(format!("{}: {e}", path.display()));
+    let device = board_support::Board::parse(&text, id).map_err(|e| wrong(&e))?;
+    let file: File = toml::from_str(&text).map_err(|e| wrong(&e))?;
+    if device.id != id {
+        return Err(wrong(&format!("its id is {:?}", device.id)));
     }
-    Ok(Board { id: file.id, description: file.description, image: file.image, text })
+    Ok(Board { id: device.id, description: device.description, image: file.image, text })
 }
 
 /// Ids of all boards.

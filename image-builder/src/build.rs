@@ -10,13 +10,10 @@ use crate::{
     report::{self, Report},
     rootfs,
     slot::{self, Slot, SlotParts},
-    sources_dev::{self as sources, Sources},
+    sources::{self, Sources},
     tool,
 };
-use std::{
-    fs,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 /// Compression of the SD image.
 const IMAGE_LEVEL: i32 = 19;
@@ -32,9 +29,8 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
     let sources = sources::obtain(&board)?;
     let binaries = binaries::obtain(&spec.binaries)?;
     fs::create_dir_all(out_dir).map_err(Error::file("create", out_dir))?;
-    let file = |suffix: &str| {
-        out_dir.join(format!("holdfast-{}-{}.{suffix}", spec.board, spec.version))
-    };
+    let file =
+        |suffix: &str| out_dir.join(format!("holdfast-{}-{}.{suffix}", spec.board, spec.version));
 
     let (slot, kernel_size) = build_slot(spec, &board, &sources, &binaries, build_time)?;
     let (manifest, container) = release::make(spec, &slot.bytes, build_time)?;
@@ -92,10 +88,10 @@ fn check(spec: &ImageSpec) -> Result<()> {
     if spec.sequence == 0 || spec.floor > spec.sequence {
         let (sequence, floor) = (spec.sequence, spec.floor);
         return Err(Error::input(format!(
-            "sequence {sequence}, floor {floor}: the sequence begins at 1, the floor is not above it"
+            "sequence {sequence}, floor {floor}: it begins at 1, and the floor is not above it"
         )));
     }
-    for overlay in spec.overlays.iter().filter(|overlay| !overlay.is_dir()) {
+    if let Some(overlay) = spec.overlays.iter().find(|overlay| !overlay.is_dir()) {
         return Err(Error::input(format!("overlay {} is not a folder", overlay.display())));
     }
     Ok(())
@@ -140,6 +136,10 @@ fn boot_files(board: &Board, sources: &Sources, device_toml: String) -> Result<F
             files.push((name.clone(), read(&firmware.join(name))?));
         }
     }
+    // U-Boot on a Pi takes its own device tree from the firmware, which finds it here.
+    for name in &board.image.dtbs {
+        files.push((name.clone(), read(&sources.dtb_dir.join(name))?));
+    }
     files.push(("u-boot.bin".into(), read(&sources.u_boot)?));
     if !board.image.config_txt.is_empty() {
         let text = board.image.config_txt.join("\n") + "\n";
@@ -159,7 +159,8 @@ fn program_sizes(folder: &Path) -> Result<Vec<(String, u64)>> {
 }
 
 fn compress(image: &Path, to: &Path) -> Result<u64> {
-    let bytes = zstd::encode_all(&read(image)?[..], IMAGE_LEVEL).map_err(Error::file("compress", image))?;
+    let bytes =
+        zstd::encode_all(&read(image)?[..], IMAGE_LEVEL).map_err(Error::file("compress", image))?;
     write(to, &bytes)?;
     Ok(bytes.len() as u64)
 }

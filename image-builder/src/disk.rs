@@ -1,8 +1,9 @@
 //! The SD image: partition table, environment copies, boot volume, slot a, empty slot b, data.
 //!
-//! The image file is sparse. What matters of it is told as extents, which include zeroes that must be zero on a card that
-//! held something else before: the whole slot image (its zeroes are hashed), the first blocks of slot b (no slot image of an
-//! earlier use may look bootable), and the blocks that the data file system has in use.
+//! The image file is sparse. What matters of it is told as extents, which include zeroes that must
+//! be zero on a card that held something else before: the whole slot image (its zeroes are hashed),
+//! the first blocks of slot b (no slot image of an earlier use may look bootable), and the blocks
+//! that the data file system has in use.
 
 use crate::{
     Error, Result,
@@ -78,8 +79,9 @@ fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The master boot record: disk id, four partitions by block address (the old cylinder fields at their "too large" value).
-fn partition_table() -> Vec<u8> {
+/// The master boot record: disk id, four partitions by block address (the old cylinder fields at
+/// their "too large" value).
+pub(crate) fn partition_table() -> Vec<u8> {
     const DISK_ID_AT: usize = 440;
     const ENTRIES_AT: usize = 446;
     const NO_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
@@ -128,22 +130,23 @@ fn data_volume(beside: &Path, time: u64) -> Result<Vec<u8>> {
     bytes
 }
 
-/// Stated in full, so that the host's mke2fs.conf does not decide. `64bit` and `resize_inode` are what growing the mounted
-/// file system to the card needs.
-const DATA_FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,\
-     flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
+/// Stated in full, so that the host's mke2fs.conf does not decide. `64bit` and `resize_inode` are
+/// what growing the mounted file system to the card needs.
+const DATA_FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,\
+     64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// Extents in use of an ext4 of one block group, from its block bitmap.
 ///
-/// Source: the kernel's Documentation/filesystems/ext4: the group descriptors follow the superblock's block; the first word
-/// of a descriptor is the bitmap's block.
+/// Source: the kernel's Documentation/filesystems/ext4: the group descriptors follow the
+/// superblock's block; the first word of a descriptor is the bitmap's block.
 fn used_blocks(data: &[u8]) -> Result<Vec<Range<u64>>> {
     let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| data[at + i]));
     let (magic_at, descriptor_at) = (1024 + 56, BLOCK as usize);
     let bitmap_at = word(descriptor_at) as usize * BLOCK as usize;
     let blocks = data.len() / BLOCK as usize;
     let in_one_group = blocks <= 8 * BLOCK as usize;
-    if word(magic_at) & 0xffff != 0xef53 || !in_one_group || bitmap_at + BLOCK as usize > data.len() {
+    if word(magic_at) & 0xffff != 0xef53 || !in_one_group || bitmap_at + BLOCK as usize > data.len()
+    {
         return Err(Error::input("mke2fs made a data file system of an unexpected form"));
     }
     let used = |block: usize| data[bitmap_at + block / 8] & (1 << (block % 8)) != 0;

@@ -1,4 +1,5 @@
-//! FAT volumes in memory, with a fixed volume id and fixed times, so that the same files give the same bytes.
+//! FAT volumes in memory, with a fixed volume id and fixed times, so that the same files give the
+//! same bytes.
 
 use crate::{Error, Result};
 use fatfs::{Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time};

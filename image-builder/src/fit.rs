@@ -1,9 +1,10 @@
 //! The FIT (flattened image tree) that U-Boot boots: kernel, device trees, the script `cmdline`.
 //!
-//! A FIT is a device tree whose properties hold the files. Each image has the SHA-256 of its data, which U-Boot checks
-//! before use; one configuration per device tree is named as the tree's file. Written here instead of by `mkimage`, whose
-//! output depends on the clock and on the version of dtc. Sources: the Devicetree Specification 0.4 chapter 5, and the
-//! Flat Image Tree specification of U-Boot.
+//! A FIT is a device tree whose properties hold the files. Each image has the SHA-256 of its data,
+//! which U-Boot checks before use; one configuration per device tree is named as the tree's file.
+//! Written here instead of by `mkimage`, whose output depends on the clock and on the version of
+//! dtc. Sources: the Devicetree Specification 0.4 chapter 5, and the Flat Image Tree specification
+//! of U-Boot.
 
 use crate::spec::Fault;
 use bootloader_config::layout::{FIT_CMDLINE_IMAGE, FIT_VIRT_CONFIGURATION};
@@ -42,7 +43,13 @@ impl Fit<'_> {
                 tree.text("arch", "arm64");
             });
         }
-        tree.image(FIT_CMDLINE_IMAGE, "Kernel command line", "script", self.cmdline.as_bytes(), |_| {});
+        tree.image(
+            FIT_CMDLINE_IMAGE,
+            "Kernel command line",
+            "script",
+            self.cmdline.as_bytes(),
+            |_| {},
+        );
         tree.end();
         self.configurations(&mut tree);
         tree.end();

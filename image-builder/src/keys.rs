@@ -14,7 +14,8 @@ pub const KEY_SET: &str = "keys.cbor";
 /// Who signs what; the file of a role is `ROLE.key`.
 pub const ROLES: [&str; 4] = ["root", "release", "fleet", "app"];
 
-/// Makes a key pair for each role and the key set, signed by the root key. Refuses a folder that has any of them.
+/// Makes a key pair for each role and the key set, signed by the root key. Refuses a folder that
+/// has any of them.
 pub fn init(dir: &Path) -> Result<KeySet> {
     fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
     let there = ROLES.iter().map(|role| key_file(dir, role)).chain([dir.join(KEY_SET)]);
@@ -45,7 +46,9 @@ pub fn private(dir: &Path, role: &str) -> Result<PrivateKey> {
 pub fn private_file(path: &Path) -> Result<PrivateKey> {
     if !path.exists() {
         let path = path.display();
-        return Err(Error::input(format!("no key {path}; `holdfast keys init --dir DIR` makes keys")));
+        return Err(Error::input(format!(
+            "no key {path}; `holdfast keys init --dir DIR` makes keys"
+        )));
     }
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
     PrivateKey::from_text(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))
@@ -56,7 +59,9 @@ pub fn key_set(dir: &Path) -> Result<KeySet> {
     let path = dir.join(KEY_SET);
     if !path.exists() {
         let path = path.display();
-        return Err(Error::input(format!("no key set {path}; `holdfast keys init --dir DIR` makes it")));
+        return Err(Error::input(format!(
+            "no key set {path}; `holdfast keys init --dir DIR` makes it"
+        )));
     }
     let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
     KeySet::open(&bytes).map_err(|e| Error::input(format!("{}: {e}", path.display())))

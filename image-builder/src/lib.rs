@@ -1,4 +1,5 @@
-//! Makes what a device boots from: SD image, slot image, release; and the keys, snaps and cards around it.
+//! Makes what a device boots from: SD image, slot image, release; and the keys, snaps and cards
+//! around it.
 //!
 //! | module | what |
 //! |---|---|
@@ -22,7 +23,8 @@
 //! | [`report`] | sizes for people; the repository file of Raspberry Pi Imager |
 //! | [`tool`] | the foreign programs, run with clear errors |
 //!
-//! What always holds: the same inputs give the same bytes; no root rights, no loop devices, no mounts.
+//! What always holds: the same inputs give the same bytes; no root rights, no loop devices, no
+//! mounts.
 
 pub mod app;
 pub mod binaries;
@@ -41,7 +43,6 @@ pub mod report;
 pub mod rootfs;
 pub mod slot;
 pub mod sources;
-pub mod sources_dev;
 pub mod spec;
 pub mod tool;
 pub mod verity;

@@ -30,9 +30,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |what: &str, bytes: u64| {
-            writeln!(f, "{what:<22} {:>9.2} MB", bytes as f64 / 1e6)
-        };
+        let mut line =
+            |what: &str, bytes: u64| writeln!(f, "{what:<22} {:>9.2} MB", bytes as f64 / 1e6);
         line("kernel", self.kernel)?;
         line("root file system", self.root)?;
         for (name, size) in &self.programs {
@@ -74,8 +73,8 @@ pub fn imager_json(
         "init_format": "none",
         "devices": board.image.imager_devices,
     });
-    let mut text = serde_json::to_string_pretty(&json!({ "os_list": [entry] }))
-        .expect("plain values encode");
+    let mut text =
+        serde_json::to_string_pretty(&json!({ "os_list": [entry] })).expect("plain values encode");
     text.push('\n');
     Ok(text)
 }

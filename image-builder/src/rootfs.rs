@@ -1,6 +1,7 @@
 //! The root tree and its EROFS image.
 //!
-//! The tree is read-only on the device; everything in it belongs to root, folders and programs are 0755, files 0644.
+//! The tree is read-only on the device; everything in it belongs to root, folders and programs are
+//! 0755, files 0644.
 
 use crate::{Error, ImageSpec, Result, board::Board, tool};
 use protocol::release::BuildInfo;
@@ -10,8 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Salt of the hash tree. It is the same in all releases, so that an unchanged block keeps its digest and a delta stays small;
-/// the salt's purpose (two systems with different trees) has no use where every image is public.
+/// Salt of the hash tree. It is the same in all releases, so that an unchanged block keeps its
+/// digest and a delta stays small; the salt's purpose (two systems with different trees) has no use
+/// where every image is public.
 pub const ROOT_SALT: [u8; 32] = *b"holdfast root file system, v1\0\0\0";
 /// UUID of the EROFS, the same in all releases for the same reason.
 const EROFS_UUID: &str = "686f6c64-6661-7374-0000-00000000e70f";
@@ -45,14 +47,23 @@ const FOLDERS: &[&str] = &[
 
 /// Files with fixed content.
 const FILES: &[(&str, &str)] = &[
-    ("etc/passwd", "root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"),
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    ),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("etc/nsswitch.conf", "hosts: files dns\n"),
 ];
 
 /// Makes the root tree in the empty folder `tree`.
-pub fn populate(tree: &Path, spec: &ImageSpec, board: &Board, build_time: u64, binaries: &Path) -> Result<()> {
+pub fn populate(
+    tree: &Path,
+    spec: &ImageSpec,
+    board: &Board,
+    build_time: u64,
+    binaries: &Path,
+) -> Result<()> {
     for folder in FOLDERS {
         make_folder(&tree.join(folder))?;
     }
@@ -85,7 +96,8 @@ pub fn populate(tree: &Path, spec: &ImageSpec, board: &Board, build_time: u64, b
 fn os_release(spec: &ImageSpec) -> String {
     let version = &spec.version;
     format!(
-        "NAME=Holdfast\nID={PRODUCT}\nVERSION_ID={version}\nPRETTY_NAME=\"Holdfast {version}\"\nVARIANT_ID={}\n",
+        "NAME=Holdfast\nID={PRODUCT}\nVERSION_ID={version}\nPRETTY_NAME=\"Holdfast {version}\"\n\
+         VARIANT_ID={}\n",
         spec.board
     )
 }
@@ -168,7 +180,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 /// Sets every folder to 0755 and every file to 0755 or 0644, whatever the umask was.
 fn normalise(folder: &Path) -> Result<()> {
     let chmod = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::file("chmod", path))
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(Error::file("chmod", path))
     };
     chmod(folder, 0o755)?;
     for path in entries(folder)? {

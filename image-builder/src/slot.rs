@@ -1,4 +1,5 @@
-//! The slot image: FAT volume with the FIT, root file system, hash tree; one flat file that serves either slot.
+//! The slot image: FAT volume with the FIT, root file system, hash tree; one flat file that serves
+//! either slot.
 
 use crate::{
     Error, Result,
@@ -93,7 +94,9 @@ pub fn build(parts: SlotParts<'_>) -> Result<Slot> {
 /// The script that sets `bootargs`; the boot script has set the `hf_` variables.
 fn cmdline(root_size: u64, tree: &verity::Tree, extra: &str) -> Result<String> {
     if let Some(bad) = extra.chars().find(|c| !matches!(c, ' '..='~') || "\"'\\$;".contains(*c)) {
-        return Err(Error::input(format!("kernel command line: the character {bad:?} is not allowed")));
+        return Err(Error::input(format!(
+            "kernel command line: the character {bad:?} is not allowed"
+        )));
     }
     let first = layout::SLOT_FAT_SIZE / layout::SECTOR_SIZE;
     let data_sectors = root_size / layout::SECTOR_SIZE;

@@ -1,9 +1,16 @@
 //! What to build, and what came out.
 //!
-//! A test makes many releases quickly: build once with [`Binaries::Build`], then `..spec.clone()` with
-//! [`Binaries::Prebuilt`], other versions, overlays and faults, and [`Outputs::Release`].
+//! A test makes many releases quickly: build once with [`Binaries::Build`], then `..spec.clone()`
+//! with [`Binaries::Prebuilt`], other versions, overlays and faults, and [`Outputs::Release`].
 
 use std::path::PathBuf;
+
+/// Boots that a trial may use, unless told otherwise: one for the release, one for a power cut, one
+/// to spare.
+pub const TRIAL_ATTEMPTS: u8 = 3;
+/// Seconds that the health gate waits, unless told otherwise: DHCP, SNTP and TLS over a slow link
+/// take minutes.
+pub const HEALTH_TIMEOUT_S: u32 = 300;
 
 /// Everything that decides the bytes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +60,8 @@ impl ImageSpec {
             keys_dir: keys_dir.into(),
             overlays: Vec::new(),
             cmdline_extra: String::new(),
-            trial_attempts: 3,
-            health_timeout_s: 300,
+            trial_attempts: TRIAL_ATTEMPTS,
+            health_timeout_s: HEALTH_TIMEOUT_S,
             fleet_required: true,
             notes: String::new(),
             device_toml: None,

@@ -39,7 +39,8 @@ fn find(program: &str) -> Result<PathBuf> {
     })
 }
 
-/// Runs to the end; a failure carries the last lines that the program printed. Returns its standard output.
+/// Runs to the end; a failure carries the last lines that the program printed. Returns its standard
+/// output.
 pub fn run(command: &mut Command) -> Result<String> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.output().map_err(Error::file("start", &program))?;

@@ -1,8 +1,9 @@
 //! dm-verity hash tree as the kernel and `veritysetup --no-superblock` read it.
 //!
-//! Format 1 (salt hashed before the block), SHA-256, data and hash blocks of 4096 bytes, 128 digests per hash block.
-//! Levels are written from the root down to the leaves; the root digest is that of the topmost level's single block.
-//! Source: the kernel's Documentation/admin-guide/device-mapper/verity.rst.
+//! Format 1 (salt hashed before the block), SHA-256, data and hash blocks of 4096 bytes, 128
+//! digests per hash block. Levels are written from the root down to the leaves; the root digest is
+//! that of the topmost level's single block. Source: the kernel's
+//! Documentation/admin-guide/device-mapper/verity.rst.
 
 use sha2::{Digest, Sha256};
 
