@@ -37,6 +37,9 @@ struct When {
     #[serde(default = "all_bits")]
     mask: u64,
     value: u64,
+    /// Must differ instead.
+    #[serde(default)]
+    negate: bool,
 }
 
 fn all_bits() -> u64 {
@@ -72,11 +75,11 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
         }
         for call in &allow.calls {
             let mut conditions = String::new();
-            for When { argument, mask, value } in &allow.when {
+            for When { argument, mask, value, negate } in &allow.when {
                 assert!(*argument < 6, "{name}: {call} has arguments 0 to 5");
                 write!(
                     conditions,
-                    "Condition {{ argument: {argument}, mask: {mask}, value: {value} }}, "
+                    "Condition {{ argument: {argument}, mask: {mask}, value: {value}, negate: {negate} }}, "
                 )
                 .expect("a string takes all");
             }

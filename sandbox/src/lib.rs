@@ -6,23 +6,33 @@
 //! | [`confinement`] | what a process may see and do, as a value |
 //! | [`process`] | what is executed |
 //! | [`capability`], [`profile`], [`cgroup`] | capabilities, system calls, control groups |
-//! | `skeleton` | an empty root with mount points in it, from a directory that lacks them |
 //! | `plan` | value to list of steps, in the caller, before anything is started |
+//! | `view`, `skeleton` | the steps that make its `/`; mount points that a read-only directory lacks |
 //! | `apply` | list of steps to system calls, in the new process |
-//! | `clone`, `seccomp`, `signals`, `exec`, `netdevice` | what rustix does not wrap; the only `unsafe` |
+//! | `clone`, `exec`, `mount_attr`, `netdevice`, `seccomp`, `signals` | what rustix does not wrap; the only `unsafe` |
 //!
 //! What always holds: the new process allocates nothing and takes no lock between its birth and the execution of the
 //! program (so the caller may have threads); every step that fails is reported to the caller with its name and
 //! object; no descriptor, environment variable or signal disposition of the caller reaches the program unless it is
 //! named; the caller never waits longer than the steps take.
 
+mod apply;
 pub mod capability;
 pub mod cgroup;
+mod clone;
 pub mod confinement;
 mod error;
+mod exec;
+mod mount_attr;
+mod netdevice;
+mod plan;
 pub mod process;
 pub mod profile;
+mod seccomp;
+mod signals;
+mod skeleton;
 mod spawn;
+mod view;
 
 pub use capability::CapabilitySet;
 pub use cgroup::Limits;

@@ -21,7 +21,7 @@ pub struct Rule {
     pub conditions: &'static [Condition],
 }
 
-/// `argument & mask == value`, on 64 bits.
+/// `argument & mask == value`, or `!=` with `negate` (then of 32 bits only).
 #[derive(Debug)]
 pub struct Condition {
     /// Index of the argument, 0 to 5.
@@ -30,6 +30,8 @@ pub struct Condition {
     pub mask: u64,
     /// What they must be.
     pub value: u64,
+    /// What they must not be, instead.
+    pub negate: bool,
 }
 
 include!(concat!(env!("OUT_DIR"), "/profiles.rs"));

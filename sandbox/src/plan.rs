@@ -1,0 +1,257 @@
+//! From value to steps, in the caller: everything that needs memory, a look at the file system or a decision happens
+//! here, so that the new process only makes system calls.
+
+use crate::{
+    capability::CapabilitySet,
+    confinement::{Confinement, Identity, Root},
+    error::{Context, Error, Result},
+    exec::Image,
+    process::{Process, Stdio},
+    seccomp::Filter,
+    view,
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    mount::MountFlags,
+    process::{Resource, Signal},
+};
+use std::{
+    ffi::{CString, OsStr},
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+/// One system call, or a few that belong together.
+pub(crate) enum Op {
+    NewSession,
+    ResetSignals,
+    UnshareCgroup,
+    HostName(String),
+    LoopbackUp,
+    /// No mount made here is seen by the caller, and none of the caller's is seen here later.
+    PrivateMounts,
+    FileSystem {
+        kind: &'static std::ffi::CStr,
+        target: CString,
+        flags: MountFlags,
+        options: CString,
+    },
+    Bind {
+        source: CString,
+        target: CString,
+        recursive: bool,
+    },
+    Attributes {
+        target: CString,
+        set: u64,
+        clear: u64,
+        recursive: bool,
+    },
+    Directory {
+        path: CString,
+        mode: u32,
+    },
+    File {
+        path: CString,
+    },
+    Link {
+        to: CString,
+        path: CString,
+    },
+    PivotRoot {
+        root: CString,
+    },
+    Umask(u32),
+    Limit(Resource, u64),
+    Descriptors,
+    SecureBits,
+    BoundingSet(CapabilitySet),
+    Groups,
+    Ids(Identity),
+    Capabilities(CapabilitySet),
+    NoNewPrivileges,
+    ParentDeath(Signal),
+    WorkingDirectory(CString),
+    Reaper,
+    Seccomp(Filter),
+    Execute(Image),
+}
+
+/// A step with what is said when it fails.
+pub(crate) struct Step {
+    pub(crate) op: Op,
+    pub(crate) name: &'static str,
+    pub(crate) object: String,
+}
+
+/// All steps, in order; the last is [`Op::Execute`].
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) descriptors: Vec<RawFd>,
+    pub(crate) namespaces: u64,
+    /// Kept open until the fork.
+    _null: OwnedFd,
+}
+
+impl Plan {
+    /// Checks the values and makes the list.
+    pub(crate) fn new(confinement: &Confinement, process: &Process<'_>) -> Result<Self> {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .context("open", "/dev/null")?;
+        let mut list = Steps(Vec::new());
+        isolate(confinement, &mut list);
+        match &confinement.root {
+            _ if confinement.namespaces.mount => view::build(confinement, &mut list)?,
+            Root::Host if confinement.mounts.is_empty() => {}
+            _ => {
+                return Err(Error::Invalid {
+                    what: "mounts".into(),
+                    why: "they need a mount namespace".into(),
+                });
+            }
+        }
+        reduce(confinement, process, &mut list)?;
+        Ok(Self {
+            steps: list.0,
+            descriptors: descriptors(process, &null),
+            namespaces: clone_flags(confinement),
+            _null: null,
+        })
+    }
+}
+
+/// Collects steps.
+pub(crate) struct Steps(Vec<Step>);
+
+impl Steps {
+    pub(crate) fn push(&mut self, name: &'static str, object: impl ToString, op: Op) {
+        self.0.push(Step { op, name, object: object.to_string() });
+    }
+}
+
+fn clone_flags(confinement: &Confinement) -> u64 {
+    let own = &confinement.namespaces;
+    // The cgroup namespace is not here: clone3 would root it in the caller's group, not in the new one.
+    [
+        (own.mount, libc::CLONE_NEWNS),
+        (own.pid, libc::CLONE_NEWPID),
+        (own.net, libc::CLONE_NEWNET),
+        (own.ipc, libc::CLONE_NEWIPC),
+        (own.uts, libc::CLONE_NEWUTS),
+    ]
+    .into_iter()
+    .filter(|(wanted, _)| *wanted)
+    .fold(0, |flags, (_, flag)| flags | flag as u64)
+}
+
+/// What comes before the mounts: it needs privileges that are lost later, but no view of its own.
+fn isolate(confinement: &Confinement, list: &mut Steps) {
+    list.push("reset", "signal dispositions", Op::ResetSignals);
+    if confinement.new_session {
+        list.push("begin", "session", Op::NewSession);
+    }
+    if confinement.namespaces.cgroup {
+        list.push("unshare", "cgroup namespace", Op::UnshareCgroup);
+    }
+    if let Some(name) = &confinement.hostname
+        && confinement.namespaces.uts
+    {
+        list.push("set host name", name, Op::HostName(name.clone()));
+    }
+    if confinement.namespaces.net {
+        list.push("bring up", "loopback interface", Op::LoopbackUp);
+    }
+}
+
+/// What comes after the mounts, in the order that the kernel's rules force.
+fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) -> Result<()> {
+    list.push("set", "umask", Op::Umask(confinement.umask));
+    // Raising a hard limit needs CAP_SYS_RESOURCE, so limits come before capabilities go.
+    for (resource, value) in &confinement.rlimits {
+        list.push("set resource limit", format_args!("{resource:?}"), Op::Limit(*resource, *value));
+    }
+    list.push("place", "descriptors", Op::Descriptors);
+    let keep = confinement.capabilities;
+    let all = keep == CapabilitySet::all();
+    if !all {
+        // Both need CAP_SETPCAP, which changing the user id takes away.
+        list.push("set", "secure bits", Op::SecureBits);
+        list.push("drop", "bounding set", Op::BoundingSet(keep));
+    }
+    list.push("drop", "supplementary groups", Op::Groups);
+    let Identity { uid, gid } = confinement.identity;
+    list.push("set ids", format_args!("{uid}:{gid}"), Op::Ids(confinement.identity));
+    if !all {
+        list.push("reduce", "capabilities", Op::Capabilities(keep));
+    }
+    // A change of ids clears it, so it comes after.
+    if let Some(signal) = confinement.parent_death_signal {
+        list.push("set", "parent-death signal", Op::ParentDeath(signal));
+    }
+    // Permissions are checked as the new user.
+    let cwd = c_path(&process.cwd)?;
+    list.push("enter", process.cwd.display(), Op::WorkingDirectory(cwd));
+    list.push("set", "no_new_privs", Op::NoNewPrivileges);
+    if confinement.reaper {
+        if !confinement.namespaces.pid {
+            return Err(Error::Invalid {
+                what: "reaper".into(),
+                why: "it needs a pid namespace".into(),
+            });
+        }
+        list.push("start", "reaper", Op::Reaper);
+    }
+    // Last: the filter forbids most of what is above.
+    if let Some(profile) = confinement.seccomp {
+        list.push("install seccomp profile", profile.name, Op::Seccomp(Filter::compile(profile)));
+    }
+    list.push("execute", process.program.display(), Op::Execute(image(process)?));
+    Ok(())
+}
+
+fn image(process: &Process<'_>) -> Result<Image> {
+    if !process.program.is_absolute() {
+        return Err(Error::Invalid {
+            what: format!("program {}", process.program.display()),
+            why: "not an absolute path".into(),
+        });
+    }
+    let args = process.args.iter().map(|arg| c_string(arg)).collect::<Result<_>>()?;
+    let env = process.env.iter().map(|(name, value)| {
+        let mut pair = name.clone();
+        pair.push("=");
+        pair.push(value);
+        c_string(&pair)
+    });
+    Ok(Image::new(c_path(&process.program)?, args, env.collect::<Result<_>>()?))
+}
+
+fn descriptors(process: &Process<'_>, null: &OwnedFd) -> Vec<RawFd> {
+    let standard = [process.stdin, process.stdout, process.stderr];
+    let mut out: Vec<RawFd> = (0..)
+        .zip(standard)
+        .map(|(number, stdio)| match stdio {
+            Stdio::Null => null.as_raw_fd(),
+            Stdio::Inherit => number,
+            Stdio::Fd(fd) => fd.as_raw_fd(),
+        })
+        .collect();
+    out.extend(process.descriptors.iter().map(AsRawFd::as_raw_fd));
+    out
+}
+
+/// A string for the kernel; one with a NUL byte is refused.
+pub(crate) fn c_string(text: &OsStr) -> Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| Error::Invalid {
+        what: format!("{:?}", text.to_string_lossy()),
+        why: "contains a NUL byte".into(),
+    })
+}
+
+/// A path for the kernel.
+pub(crate) fn c_path(path: &Path) -> Result<CString> {
+    c_string(path.as_os_str())
+}

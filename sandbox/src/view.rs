@@ -1,0 +1,258 @@
+//! Steps that make what the process sees as `/`.
+
+use crate::{
+    confinement::{Confinement, Mount, Root},
+    error::{Error, Result},
+    mount_attr::{NO_DEVICES, NO_EXECUTION, NO_SUID, READ_ONLY},
+    plan::{Op, Steps, c_path, c_string},
+    skeleton::{self, Kind},
+};
+use rustix::mount::MountFlags;
+use std::{
+    ffi::{CStr, OsStr},
+    path::{Component, Path, PathBuf},
+};
+
+/// Where a new root is put together; only the new process's own mount namespace ever has something here.
+pub(crate) const STAGING: &str = "/run/holdfast/sandbox";
+/// Options of the empty root: directories and mount points only.
+const ROOT_OPTIONS: &str = "mode=755,size=1m,nr_inodes=4096";
+/// Options of `/dev`: links and mount points only.
+const DEV_OPTIONS: &str = "mode=755,size=64k,nr_inodes=64";
+/// Options of `/dev/shm`; its pages count against the cgroup's memory.
+const SHM_OPTIONS: &str = "mode=1777,size=16m";
+/// The devices that every program may use.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The standard links in `/dev`.
+const DEV_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// What in `/proc` tells of the host or of the kernel's memory, even to a process without rights.
+const PROC_HIDDEN: [&str; 13] = [
+    "acpi",
+    "asound",
+    "cmdline",
+    "config.gz",
+    "device-tree",
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+];
+/// What in `/proc` changes the host; read-only whatever the file permissions say.
+const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// Adds all mount steps of a confinement with a mount namespace.
+pub(crate) fn build(confinement: &Confinement, list: &mut Steps) -> Result<()> {
+    for mount in &confinement.mounts {
+        check_target(mount)?;
+    }
+    list.push("make private", "mounts", Op::PrivateMounts);
+    match &confinement.root {
+        Root::Host => host(confinement, list),
+        Root::Directory(directory) => directory_root(directory, confinement, list),
+    }
+}
+
+/// A target is absolute and plain, so that it stays below the root it is joined to.
+fn check_target(mount: &Mount) -> Result<()> {
+    let path = target(mount);
+    let plain = path.components().skip(1).all(|c| matches!(c, Component::Normal(_)));
+    if path.is_absolute() && plain && path != Path::new("/") {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        what: format!("mount {}", path.display()),
+        why: "not a plain absolute path".into(),
+    })
+}
+
+pub(crate) fn target(mount: &Mount) -> &Path {
+    match mount {
+        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => target,
+        Mount::Writable(path) | Mount::Hide(path) => path,
+        Mount::Proc => Path::new("/proc"),
+        Mount::Dev => Path::new("/dev"),
+    }
+}
+
+/// The host's view, read-only. Writable paths become mounts of their own first, because flags belong to mounts.
+fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
+    let writable: Vec<&PathBuf> = confinement
+        .mounts
+        .iter()
+        .filter_map(|m| if let Mount::Writable(path) = m { Some(path) } else { None })
+        .filter(|path| path.exists())
+        .collect();
+    for path in &writable {
+        bind(list, path, path, true)?;
+    }
+    attributes(list, Path::new("/"), READ_ONLY, 0, true)?;
+    for path in writable {
+        attributes(list, path, 0, READ_ONLY, true)?;
+    }
+    for mount in &confinement.mounts {
+        match mount {
+            Mount::Writable(_) => {}
+            Mount::Hide(path) => hide(list, path, path)?,
+            other => put(list, Path::new("/"), other)?,
+        }
+    }
+    Ok(())
+}
+
+/// An empty root with the directory's entries in it, then the mounts, then the change of root.
+fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps) -> Result<()> {
+    let staging = Path::new(STAGING);
+    file_system(list, c"tmpfs", staging, MountFlags::NOSUID, ROOT_OPTIONS)?;
+    let targets: Vec<(&Path, Kind)> = confinement
+        .mounts
+        .iter()
+        .map(|mount| match mount {
+            Mount::Writable(path) | Mount::Hide(path) => Err(Error::Invalid {
+                what: format!("mount {}", path.display()),
+                why: "only the host's view has it".into(),
+            }),
+            Mount::Bind { source, target, .. } => Ok((target.as_path(), Kind::of(source)?)),
+            other => Ok((target(other), Kind::Directory)),
+        })
+        .collect::<Result<_>>()?;
+    let late = skeleton::build(directory, staging, &targets, list)?;
+    for ((mount, (path, kind)), late) in confinement.mounts.iter().zip(&targets).zip(late) {
+        for parent in late {
+            make_directory(list, &parent, 0o755)?;
+        }
+        let _ = (path, kind);
+        put(list, staging, mount)?;
+    }
+    attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
+    list.push("change root to", directory.display(), Op::PivotRoot { root: c_path(staging)? });
+    Ok(())
+}
+
+/// One mount below `base`.
+fn put(list: &mut Steps, base: &Path, mount: &Mount) -> Result<()> {
+    let at = below(base, target(mount));
+    match mount {
+        Mount::Bind { source, writable, executable, .. } => {
+            bind(list, source, &at, false)?;
+            let read_only = if *writable { 0 } else { READ_ONLY };
+            let no_execution = if *executable { 0 } else { NO_EXECUTION };
+            attributes(list, &at, NO_SUID | NO_DEVICES | read_only | no_execution, 0, false)
+        }
+        Mount::Tmpfs { size, mode, .. } => {
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            file_system(list, c"tmpfs", &at, flags, &format!("mode={mode:o},size={size}"))
+        }
+        Mount::Proc => proc(list, &at),
+        Mount::Dev => dev(list, &at),
+        Mount::Writable(_) | Mount::Hide(_) => Ok(()),
+    }
+}
+
+fn proc(list: &mut Steps, at: &Path) -> Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    file_system(list, c"proc", at, flags, "hidepid=invisible")?;
+    for name in PROC_READ_ONLY {
+        if Path::new("/proc").join(name).exists() {
+            let path = at.join(name);
+            bind(list, &path, &path, false)?;
+            attributes(list, &path, READ_ONLY, 0, false)?;
+        }
+    }
+    // The kernel is the same, so the caller's /proc tells what there is to hide.
+    PROC_HIDDEN
+        .iter()
+        .try_for_each(|name| hide(list, &Path::new("/proc").join(name), &at.join(name)))
+}
+
+fn dev(list: &mut Steps, at: &Path) -> Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    file_system(list, c"tmpfs", at, flags, DEV_OPTIONS)?;
+    // Bound from the caller's /dev: mknod would need a mount that allows devices to be made.
+    for name in DEVICES {
+        let path = at.join(name);
+        list.push("make file", path.display(), Op::File { path: c_path(&path)? });
+        bind(list, &Path::new("/dev").join(name), &path, false)?;
+        attributes(list, &path, NO_SUID | NO_EXECUTION, 0, false)?;
+    }
+    for (name, to) in DEV_LINKS {
+        link(list, Path::new(to), &at.join(name))?;
+    }
+    make_directory(list, &at.join("pts"), 0o755)?;
+    file_system(list, c"devpts", &at.join("pts"), flags, "newinstance,ptmxmode=0666,mode=620")?;
+    make_directory(list, &at.join("shm"), 0o1777)?;
+    file_system(list, c"tmpfs", &at.join("shm"), flags | MountFlags::NODEV, SHM_OPTIONS)?;
+    attributes(list, at, READ_ONLY, 0, false)
+}
+
+/// Makes `at` appear empty, if what the caller sees as `path` exists.
+fn hide(list: &mut Steps, path: &Path, at: &Path) -> Result<()> {
+    let Ok(found) = path.metadata() else { return Ok(()) };
+    if found.is_dir() {
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+        return file_system(list, c"tmpfs", at, flags, "mode=0,size=4k,nr_inodes=2");
+    }
+    bind(list, Path::new("/dev/null"), at, false)?;
+    attributes(list, at, READ_ONLY, 0, false)
+}
+
+/// `path` of the process's view below `base`.
+pub(crate) fn below(base: &Path, path: &Path) -> PathBuf {
+    base.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn file_system(
+    list: &mut Steps,
+    kind: &'static CStr,
+    at: &Path,
+    flags: MountFlags,
+    options: &str,
+) -> Result<()> {
+    let (target, options) = (c_path(at)?, c_string(OsStr::new(options))?);
+    list.push("mount", at.display(), Op::FileSystem { kind, target, flags, options });
+    Ok(())
+}
+
+pub(crate) fn bind(list: &mut Steps, source: &Path, at: &Path, recursive: bool) -> Result<()> {
+    let object = format!("{} on {}", source.display(), at.display());
+    let op = Op::Bind { source: c_path(source)?, target: c_path(at)?, recursive };
+    list.push("bind", object, op);
+    Ok(())
+}
+
+pub(crate) fn attributes(
+    list: &mut Steps,
+    at: &Path,
+    set: u64,
+    clear: u64,
+    recursive: bool,
+) -> Result<()> {
+    let op = Op::Attributes { target: c_path(at)?, set, clear, recursive };
+    list.push("set flags of mount", at.display(), op);
+    Ok(())
+}
+
+pub(crate) fn make_directory(list: &mut Steps, at: &Path, mode: u32) -> Result<()> {
+    list.push("make directory", at.display(), Op::Directory { path: c_path(at)?, mode });
+    Ok(())
+}
+
+pub(crate) fn make_file(list: &mut Steps, at: &Path) -> Result<()> {
+    list.push("make file", at.display(), Op::File { path: c_path(at)? });
+    Ok(())
+}
+
+pub(crate) fn link(list: &mut Steps, to: &Path, at: &Path) -> Result<()> {
+    let op = Op::Link { to: c_path(to)?, path: c_path(at)? };
+    list.push("make link", at.display(), op);
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The table of attempts: each call that an app must not get, made for real inside, with its outcome.
+
+use crate::scene::{Scene, run};
+use sandbox::{Mount, Process};
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+/// Calls that do not exist for an app; everything else in the tool's list must be `EPERM`.
+const ABSENT: [&str; 2] = ["clone3", "newer-than-the-profile"];
+/// Setting an id to what it is not, or dropping groups, reaches the kernel's own check.
+const EXPECTED_ATTEMPTS: usize = 50;
+
+#[test]
+fn every_attempt_is_refused() {
+    let scene = Scene::new();
+    let mut confinement = scene.app();
+    // The tool is linked dynamically: lend it the machine's libraries.
+    for name in ["lib", "lib64"] {
+        if Path::new("/").join(name).exists() {
+            symlink(format!("usr/{name}"), scene.root().join(name)).unwrap();
+        }
+    }
+    fs::copy(env!("CARGO_BIN_EXE_sandbox-attempt"), scene.root().join("bin/attempt")).unwrap();
+    confinement.mounts.push(Mount::Bind {
+        source: "/usr".into(),
+        target: "/usr".into(),
+        writable: false,
+        executable: true,
+    });
+    let (text, code) = run(&confinement, Process::new("/bin/attempt")).unwrap();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.lines().count() >= EXPECTED_ATTEMPTS, "the tool made too few attempts:\n{text}");
+    let wrong: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            let (name, result) = line.split_once(' ').unwrap();
+            result != if ABSENT.contains(&name) { "ENOSYS" } else { "EPERM" }
+        })
+        .collect();
+    assert!(wrong.is_empty(), "not refused, or otherwise than by the filter: {wrong:#?}");
+}

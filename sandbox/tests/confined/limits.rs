@@ -1,0 +1,105 @@
+//! Control groups and resource limits. On a machine without version 2 controllers (they may all be bound to version 1)
+//! the two kill tests belong to the device tests, which run the same program on the device's own kernel.
+
+use crate::scene::{Scene, sh};
+use sandbox::{CgroupPlace, Limits, Resource, cgroup};
+use std::{fs, path::PathBuf};
+
+/// Where the version 2 hierarchy is.
+fn hierarchy() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields[2] == "cgroup2")
+        .map(|fields| PathBuf::from(fields[1]))
+        .expect("these tests need the cgroup2 file system mounted somewhere")
+}
+
+/// A group of this test's own, and the controllers that the machine lacks for it.
+fn group(name: &str) -> (PathBuf, Vec<&'static str>) {
+    let parent = hierarchy().join(format!("sandbox-test-{name}-{}", std::process::id()));
+    let missing = cgroup::enable_controllers(&hierarchy(), &["memory", "pids"]).unwrap();
+    cgroup::enable_controllers(&parent, &[]).unwrap();
+    (parent, missing)
+}
+
+#[test]
+fn a_process_is_born_in_its_group_and_sees_itself_at_the_root() {
+    let scene = Scene::new();
+    let (path, _) = group("born");
+    let mut confinement = scene.app();
+    confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits: Limits::default() });
+    let (text, _) = sh(&confinement, "busybox grep ^0: /proc/self/cgroup");
+    assert_eq!(text, "0::/\n");
+    cgroup::remove(&path).unwrap();
+}
+
+#[test]
+fn a_limit_without_its_controller_is_an_error_and_not_forgotten() {
+    let (path, _) = group("limit");
+    // The parent of a group with no controllers enabled cannot limit.
+    let child = path.join("child");
+    let limits = Limits { pids_max: Some(4), ..Limits::default() };
+    let error = cgroup::create(&child, &limits).unwrap_err().to_string();
+    assert_eq!(error, format!("cgroup limit pids.max: {} has no such controller", child.display()));
+    cgroup::remove(&child).unwrap();
+    cgroup::remove(&path).unwrap();
+}
+
+#[test]
+fn killing_a_group_kills_all_of_it() {
+    let scene = Scene::new();
+    let (path, _) = group("kill");
+    let mut confinement = scene.app();
+    confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits: Limits::default() });
+    let mut process = sandbox::Process::new("/bin/busybox");
+    process.args = ["sh", "-c", "busybox sleep 1000 & busybox sleep 1000"].map(Into::into).to_vec();
+    let spawned = sandbox::spawn(&confinement, &process).unwrap();
+    cgroup::kill(&path).unwrap();
+    assert_eq!(crate::scene::wait(&spawned), 128 + 9);
+    while fs::read_to_string(path.join("cgroup.procs")).unwrap() != "" {
+        std::thread::yield_now();
+    }
+    cgroup::remove(&path).unwrap();
+}
+
+#[test]
+fn a_fork_bomb_stops_at_its_limit() {
+    let scene = Scene::new();
+    let (path, missing) = group("pids");
+    let mut confinement = scene.app();
+    if missing.contains(&"pids") {
+        println!(
+            "no pids controller in version 2 here: left to the device tests; RLIMIT_NPROC is tried instead"
+        );
+        confinement.rlimits = vec![(Resource::Nproc, 20)];
+    } else {
+        let limits = Limits { pids_max: Some(20), ..Limits::default() };
+        confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits });
+    }
+    // Each fork keeps its parent waiting, so the count only grows: it must end with a refusal.
+    let script = "bomb() { (bomb) ; }; bomb 2>&1 | busybox head -n 1";
+    let (text, _) = sh(&confinement, script);
+    assert!(text.contains("can't fork: Resource temporarily unavailable"), "{text}");
+    cgroup::remove(&path).unwrap();
+}
+
+#[test]
+fn a_memory_hog_ends() {
+    let scene = Scene::new();
+    let (path, missing) = group("memory");
+    let mut confinement = scene.app();
+    if missing.contains(&"memory") {
+        println!(
+            "no memory controller in version 2 here: left to the device tests; RLIMIT_AS is tried instead"
+        );
+        confinement.rlimits = vec![(Resource::As, 32 << 20)];
+    } else {
+        let limits = Limits { memory_max: Some(32 << 20), ..Limits::default() };
+        confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits });
+    }
+    let (_, code) = sh(&confinement, "busybox dd if=/dev/zero of=/dev/null bs=256M count=1");
+    assert_ne!(code, 0);
+    cgroup::remove(&path).unwrap();
+}

@@ -1,0 +1,8 @@
+//! Real processes in real namespaces, looked at from inside. Needs root and Debian's busybox-static, and says so.
+
+mod attempts;
+mod failures;
+mod inside;
+mod limits;
+mod scene;
+mod service;
