@@ -1,0 +1,382 @@
+//! The boot script decides as `bootloader_config::slots::decide` does: the real U-Boot binary, with the
+//! script in it, runs in QEMU's raspi3b against a card for every row of the decision table.
+//!
+//! The slots of these cards hold a small FIT: its `cmdline` script prints what was chosen. In most cards
+//! its kernel has a wrong digest, so that U-Boot goes on to the next choice and the whole list is seen.
+
+use bootloader_config::environment::{Environment, EnvironmentCopy, RawCopy};
+use bootloader_config::layout::{self, ENV_OFFSETS, ENV_SIZE};
+use bootloader_config::slots::{
+    Mode, Reading, Slot, SlotState, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT, decide,
+};
+use hil::error::{Error, ensure};
+use hil::qemu::{MachineSpec, Network, Qemu};
+use hil::{Result, device_tree, paths};
+use image_builder::board::UBoot;
+use image_builder::fat::{self, Volume};
+use image_builder::fit::Fit;
+use image_builder::sources::Cache;
+use image_builder::spec::Fault;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// U-Boot needs about a second; the rest is for a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Size of the card: a power of two that holds both slots.
+const CARD_SIZE: u64 = 512 << 20;
+/// What the FIT's script prints.
+const CHOICE: &str = "hf-choice ";
+/// What the fake kernel prints.
+const KERNEL_SAYS: &str = "fake kernel runs";
+/// What the boot script prints when no choice is left.
+const NOTHING: &str = "holdfast: nothing boots";
+/// Name of the tree that U-Boot looks for on a Raspberry Pi 3 model B.
+const TREE: &str = "bcm2837-rpi-3-b.dtb";
+
+/// What a slot of a card holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Its kernel has a wrong digest.
+    WrongDigest,
+    /// Its kernel runs.
+    Good,
+    /// Zeroes.
+    Nothing,
+}
+
+/// U-Boot, the tree that QEMU passes, and the slots' volumes.
+struct Bench {
+    u_boot: PathBuf,
+    tree: PathBuf,
+    good: Vec<u8>,
+    wrong: Vec<u8>,
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn new(name: &str) -> Result<Self> {
+        let cache = Cache::open().map_err(unbuilt)?;
+        let u_boot = cache.uboot(UBoot::Rpi).map_err(unbuilt)?;
+        let folder = paths::hil()?.join(format!("boot-table-{name}"));
+        fs::create_dir_all(&folder).expect("a folder below the target folder");
+        let dtbs = cache.kernel().map_err(unbuilt)?.dtbs;
+        let tree = folder.join("qemu.dtb");
+        device_tree::for_qemu(&dtbs.join(TREE), &tree, "softdog")?;
+        let tree_bytes = fs::read(&tree).expect("just written");
+        let good = volume(&tree_bytes, None)?;
+        let wrong = volume(&tree_bytes, Some(Fault::KernelHash))?;
+        Ok(Self { u_boot, tree, good, wrong, folder })
+    }
+
+    /// A card with these environment copies and slots.
+    fn card(&self, copies: &[RawCopy; 2], slots: [Content; 2]) -> PathBuf {
+        let path = self.folder.join("card.img");
+        let card = File::create(&path).expect("a file below the target folder");
+        card.set_len(CARD_SIZE).expect("a sparse file");
+        let put = |offset: u64, bytes: &[u8]| card.write_all_at(bytes, offset).expect("card");
+        put(0, &partition_table());
+        for (offset, copy) in ENV_OFFSETS.into_iter().zip(copies) {
+            put(offset, copy);
+        }
+        for (partition, content) in [layout::SLOT_A, layout::SLOT_B].into_iter().zip(slots) {
+            match content {
+                Content::Good => put(partition.offset, &self.good),
+                Content::WrongDigest => put(partition.offset, &self.wrong),
+                Content::Nothing => {}
+            }
+        }
+        path
+    }
+
+    /// Boots a card until a kernel runs or no choice is left; what was on the console.
+    fn boot(&self, card: &Path, arguments: &[&str]) -> Result<String> {
+        let mut machine = Qemu::start(&MachineSpec {
+            name: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            kernel: self.u_boot.clone(),
+            device_tree: Some(self.tree.clone()),
+            card: Some(card.to_path_buf()),
+            network: Network::None,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            ..MachineSpec::default()
+        })?;
+        machine.console.expect_any(&[NOTHING, KERNEL_SAYS], LIMIT)?;
+        let text = machine.console.text();
+        machine.kill();
+        Ok(text)
+    }
+}
+
+fn unbuilt(error: image_builder::Error) -> Error {
+    Error::Story(error.to_string())
+}
+
+/// A slot's FAT volume with its FIT.
+fn volume(tree: &[u8], fault: Option<Fault>) -> Result<Vec<u8>> {
+    let cmdline = format!(
+        "echo {CHOICE}${{hf_slot}} ${{hf_boot}} ${{hf_dev}} ${{hf_console}} ${{trial_left}}\n\
+         setenv bootargs holdfast.boot=${{hf_boot}}\n"
+    );
+    let fit = Fit {
+        description: "boot table",
+        timestamp: 0,
+        kernel: &fake_kernel(),
+        kernel_load: layout::LOAD_RPI.kernel as u32,
+        trees: &[(TREE.into(), tree.to_vec())],
+        cmdline: &cmdline,
+        fault,
+    };
+    let volume = Volume {
+        label: layout::SLOT_FAT_LABEL,
+        id: 1,
+        size: layout::SLOT_FAT_SIZE,
+        hidden_sectors: 0,
+        time: 0,
+    };
+    let files = vec![(layout::FIT_FILE.to_string(), fit.encode())];
+    fat::build(&volume, &files).map_err(unbuilt)
+}
+
+/// An arm64 `Image` (header: the kernel's `Documentation/arch/arm64/booting.rst`) that writes a line to
+/// the PL011 of the Raspberry Pi 3 and waits for ever.
+fn fake_kernel() -> Vec<u8> {
+    const HEADER: usize = 64;
+    let mut code: Vec<u32> = vec![
+        0xd2a7_e401, // movz x1, #0x3f20, lsl #16
+        0xf282_0001, // movk x1, #0x1000
+    ];
+    for byte in format!("{KERNEL_SAYS}\n").bytes() {
+        code.push(0x5280_0002 | u32::from(byte) << 5); // movz w2, #byte
+        code.push(0xb900_0022); // str w2, [x1]
+    }
+    code.extend([0xd503_207f, 0x17ff_ffff]); // wfi; b wfi
+    let mut image = vec![0; HEADER];
+    image[0..4].copy_from_slice(&0x1400_0010u32.to_le_bytes()); // b to behind the header
+    image[16..24].copy_from_slice(&4096u64.to_le_bytes()); // size in memory
+    image[24..32].copy_from_slice(&0xau64.to_le_bytes()); // little endian, 4 KiB pages, anywhere
+    image[56..60].copy_from_slice(b"ARM\x64");
+    image.extend(code.into_iter().flat_map(u32::to_le_bytes));
+    image
+}
+
+fn partition_table() -> [u8; 512] {
+    let mut sector = [0; 512];
+    sector[440..444].copy_from_slice(&layout::DISK_ID.to_le_bytes());
+    for (index, partition) in layout::PARTITIONS.into_iter().enumerate() {
+        let entry = &mut sector[446 + 16 * index..][..16];
+        entry[4] = partition.kind;
+        let sectors = |bytes: u64| ((bytes / layout::SECTOR_SIZE) as u32).to_le_bytes();
+        entry[8..12].copy_from_slice(&sectors(partition.offset));
+        entry[12..16].copy_from_slice(&sectors(partition.size));
+    }
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+/// Both copies of an environment with these variables, the newer one second.
+fn environment(variables: &[(&str, &str)]) -> [RawCopy; 2] {
+    let (_, [first, second]) = Environment::fresh();
+    let mut environment = Environment::read(Some(&first), Some(&second)).expect("fresh copies");
+    environment.unset(VAR_CONFIRMED);
+    for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+        environment.set(name, value).expect("a short variable");
+    }
+    let encoded = environment.encode();
+    assert_eq!(encoded.copy, EnvironmentCopy::Second);
+    [first, encoded.bytes]
+}
+
+fn environment_on(card: &Path) -> Environment {
+    let card = File::open(card).expect("card");
+    let copies = ENV_OFFSETS.map(|offset| {
+        let mut copy = [0; ENV_SIZE];
+        card.read_exact_at(&mut copy, offset).expect("card");
+        copy
+    });
+    Environment::read(Some(&copies[0]), Some(&copies[1])).expect("a valid copy")
+}
+
+/// The lines that the FITs' scripts printed, as slot, mode, `hf_dev`, `hf_console`, `trial_left`.
+fn choices(console: &str) -> Vec<Vec<String>> {
+    let lines = console.lines().filter_map(|line| Some(line.split_once(CHOICE)?.1));
+    lines.map(|line| line.split_whitespace().map(String::from).collect()).collect()
+}
+
+/// The choices of [`decide`] as the script prints them.
+fn expected(state: &SlotState) -> Vec<(Slot, Mode)> {
+    decide(state).choices().map(|choice| (choice.slot, choice.mode)).collect()
+}
+
+fn chosen(console: &str) -> Vec<(Slot, Mode)> {
+    let slot = |word: &str| Slot::from_name(word).expect("a or b");
+    let mode = |word: &str| Mode::from_name(word).expect("a mode");
+    choices(console).iter().map(|words| (slot(&words[0]), mode(&words[1]))).collect()
+}
+
+/// Every reading of every variable: each row of the decision table, several times over.
+#[test]
+fn the_script_chooses_as_the_decision_table_says() -> Result {
+    let bench = Bench::new("rows")?;
+    for confirmed in ["a", "b", "", "c"] {
+        for trial in ["", "a", "b", "ab"] {
+            for left in ["", "0", "1", "2", "9", "10", "-1"] {
+                let variables =
+                    [(VAR_CONFIRMED, confirmed), (VAR_TRIAL, trial), (VAR_TRIAL_LEFT, left)];
+                // What is left cannot matter without a trial: one reading is enough.
+                if trial.is_empty() && left != "2" {
+                    continue;
+                }
+                row(&bench, &variables)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn row(bench: &Bench, variables: &[(&str, &str)]) -> Result {
+    let copies = environment(variables);
+    let card = bench.card(&copies, [Content::WrongDigest; 2]);
+    let before = environment_on(&card);
+    let state = SlotState::read(&before);
+    let console = bench.boot(&card, &[])?;
+    let (got, want) = (chosen(&console), expected(&state));
+    ensure(got == want, || format!("{variables:?}: got {got:?}, not {want:?}\n{console}"))?;
+    let after = environment_on(&card);
+    let (got, want) = (SlotState::read(&after), state.counted_down());
+    ensure(got == want, || format!("{variables:?}: stored {got:?}, not {want:?}"))?;
+    // A boot without a trial writes nothing: the confirmed slot has no counter.
+    if decide(&state).trial.is_none() {
+        ensure(before == after, || format!("{variables:?}: the environment was written"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trial_is_counted_down_on_the_card_before_its_kernel_runs() -> Result {
+    let bench = Bench::new("count")?;
+    let variables = [(VAR_CONFIRMED, "b"), (VAR_TRIAL, "a"), (VAR_TRIAL_LEFT, "2"), ("other", "x")];
+    let card = bench.card(&environment(&variables), [Content::Good; 2]);
+    // Two attempts, then the confirmed slot, and from then on nothing changes any more.
+    for (slot, mode, left) in [
+        (Slot::A, Mode::Trial, 1),
+        (Slot::A, Mode::Trial, 0),
+        (Slot::B, Mode::Fallback, 0),
+        (Slot::B, Mode::Fallback, 0),
+    ] {
+        let console = bench.boot(&card, &[])?;
+        ensure(console.contains(KERNEL_SAYS), || format!("no kernel: {console}"))?;
+        let got = chosen(&console);
+        ensure(got == [(slot, mode)], || format!("got {got:?}, not {slot:?} {mode:?}"))?;
+        let stored = SlotState::read(&environment_on(&card));
+        ensure(stored.trial_left == Reading::Is(left), || format!("stored {stored:?}"))?;
+        ensure(stored.confirmed == Reading::Is(Slot::B), || format!("stored {stored:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_next_choice_follows_a_slot_that_is_empty_or_broken() -> Result {
+    let bench = Bench::new("broken")?;
+    let calm = environment(&[(VAR_CONFIRMED, "a")]);
+    let trial = environment(&[(VAR_CONFIRMED, "a"), (VAR_TRIAL, "b"), (VAR_TRIAL_LEFT, "1")]);
+    let fallback = (Slot::B, Mode::Fallback);
+    for (copies, slots, want) in [
+        (&calm, [Content::Nothing, Content::Good], vec![fallback]),
+        (&calm, [Content::WrongDigest, Content::Good], vec![(Slot::A, Mode::Confirmed), fallback]),
+        (&trial, [Content::Good, Content::Nothing], vec![(Slot::A, Mode::Fallback)]),
+        (
+            &trial,
+            [Content::Good, Content::WrongDigest],
+            vec![(Slot::B, Mode::Trial), (Slot::A, Mode::Fallback)],
+        ),
+    ] {
+        let card = bench.card(copies, slots);
+        let console = bench.boot(&card, &[])?;
+        let got = chosen(&console);
+        ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))?;
+        ensure(console.contains(KERNEL_SAYS), || format!("no kernel: {console}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn torn_and_unreadable_environments_boot() -> Result {
+    let bench = Bench::new("torn")?;
+    let trial = [(VAR_CONFIRMED, "b"), (VAR_TRIAL, "a"), (VAR_TRIAL_LEFT, "3")];
+    let [fresh, newer] = environment(&trial);
+    let torn = |copy: &RawCopy| {
+        let mut torn = *copy;
+        torn[64] ^= 0xff;
+        torn
+    };
+    for (copies, want) in [
+        // the newer copy torn: the older one's state, slot a confirmed
+        ([fresh, torn(&newer)], expected(&SlotState::FRESH)),
+        (
+            [torn(&fresh), newer],
+            vec![(Slot::A, Mode::Trial), (Slot::B, Mode::Fallback), (Slot::A, Mode::Fallback)],
+        ),
+        ([torn(&fresh), torn(&newer)], expected(&SlotState::UNREADABLE)),
+        ([[0; ENV_SIZE]; 2], expected(&SlotState::UNREADABLE)),
+    ] {
+        let card = bench.card(&copies, [Content::WrongDigest; 2]);
+        let console = bench.boot(&card, &[])?;
+        let got = chosen(&console);
+        ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn serial_numbers_wrap_around_as_in_u_boot() -> Result {
+    let bench = Bench::new("serial")?;
+    for (first, second) in [(255, 0), (0, 255), (7, 7), (3, 4), (4, 3), (254, 255)] {
+        let a = environment(&[(VAR_CONFIRMED, "a")])[1];
+        let b = environment(&[(VAR_CONFIRMED, "b")])[1];
+        let (mut one, mut two) = (a, b);
+        one[4] = first;
+        two[4] = second;
+        let card = bench.card(&[one, two], [Content::WrongDigest; 2]);
+        let want = expected(&SlotState::read(&environment_on(&card)));
+        let console = bench.boot(&card, &[])?;
+        let got = chosen(&console);
+        ensure(got == want, || format!("{first}, {second}: got {got:?}, not {want:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_stored_environment_cannot_change_what_choosing_means() -> Result {
+    let bench = Bench::new("override")?;
+    let hostile = environment(&[
+        (VAR_CONFIRMED, "a"),
+        (VAR_TRIAL, "b"),
+        (VAR_TRIAL_LEFT, "1"),
+        ("bootcmd", "echo overridden"),
+        ("hf_try", "echo overridden"),
+        ("hf_fit", "0x80000"),
+        ("bootdelay", "30"),
+        ("bootargs", "init=/bin/sh"),
+        ("verify", "no"),
+    ]);
+    let card = bench.card(&hostile, [Content::Good, Content::WrongDigest]);
+    let console = bench.boot(&card, &[])?;
+    ensure(!console.contains("overridden"), || format!("overridden: {console}"))?;
+    // `verify=no` would have booted the kernel with the wrong digest.
+    let got = chosen(&console);
+    let want = [(Slot::B, Mode::Trial), (Slot::A, Mode::Fallback)];
+    ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))
+}
+
+#[test]
+fn the_script_tells_the_slot_its_partition_and_console() -> Result {
+    let bench = Bench::new("words")?;
+    let card = bench.card(&environment(&[(VAR_CONFIRMED, "b")]), [Content::Good; 2]);
+    let console = bench.boot(&card, &[])?;
+    let got = choices(&console);
+    let device = format!("PARTUUID={:08x}-03", layout::DISK_ID);
+    let want =
+        vec![["b", "confirmed", device.as_str(), "ttyAMA0,115200"].map(String::from).to_vec()];
+    ensure(got == want, || format!("got {got:?}, not {want:?}"))
+}
