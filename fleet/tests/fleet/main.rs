@@ -1,0 +1,12 @@
+//! The fleet server with a real broker and scripted gateways that speak real TLS and MQTT.
+//!
+//! Needs Debian's packages `mosquitto` and `chromium`; `cargo xtask test` installs them.
+
+mod api;
+mod dashboard;
+mod enrollment;
+mod gateway;
+mod ranges;
+mod releases;
+mod rights;
+mod stage;
