@@ -41,6 +41,11 @@ impl Card {
         &self.path
     }
 
+    /// Name of the file without its ending.
+    pub fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     fn open(&self) -> Result<File> {
         let open = File::options().read(true).write(true).open(&self.path);
         open.map_err(file("open", &self.path))

@@ -31,8 +31,10 @@ impl Process {
             let started = command.spawn();
             let keep = started.is_ok();
             let _ = sender.send(started);
-            while keep {
-                thread::park();
+            if keep {
+                loop {
+                    thread::park();
+                }
             }
         });
         match receiver.recv() {

@@ -118,6 +118,14 @@ impl Console {
         String::from_utf8_lossy(&self.shared.lock().bytes).into_owned()
     }
 
+    /// Takes everything up to the last occurrence of `text` as read, when there is one.
+    pub fn skip_to_last(&mut self, text: &str) {
+        let shared = Arc::clone(&self.shared);
+        let log = shared.lock();
+        let found = log.bytes.windows(text.len()).rposition(|w| w == text.as_bytes());
+        self.position = self.position.max(found.unwrap_or_default());
+    }
+
     /// What came since the position that the last wait left.
     pub fn unread(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().bytes[self.position..]).into_owned()

@@ -48,6 +48,12 @@ pub enum Error {
         /// What went wrong.
         cause: String,
     },
+    /// The image builder.
+    #[error("image builder: {0}")]
+    Builder(#[from] image_builder::Error),
+    /// The fleet server, or the way to it.
+    #[error("fleet server: {0}")]
+    Fleet(#[from] fleet::client::ClientError),
     /// Something was not as the story says.
     #[error("{0}")]
     Story(String),

@@ -3,6 +3,13 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`gateway`] | a device: card, machine, console commands |
+//! | [`fleet_server`] | the fleet server beside it |
+//! | [`releases`] | good and broken releases, built once |
+//! | [`demo`] | what `cargo xtask demo` does |
+//! | [`provision`] | `device.toml` for the stories |
+//! | [`samples`] | the sample app: signed, unsigned, torn |
+//! | [`checks`] | looks at a card with tools that are not ours |
 //! | [`card`] | the SD card: a copy of a built image, to write on, read from and damage |
 //! | [`device_tree`] | the tree that the firmware would pass, edited for QEMU |
 //! | [`qemu`] | one machine; dropping it cuts its power |
@@ -16,13 +23,20 @@
 //! `target/hil/NAME.log`, also when the test fails.
 
 pub mod card;
+pub mod checks;
 pub mod child;
 pub mod console;
+pub mod demo;
 pub mod device_tree;
 pub mod error;
+pub mod fleet_server;
+pub mod gateway;
 pub mod limits;
 pub mod paths;
+pub mod provision;
 pub mod qemu;
 pub mod qmp;
+pub mod releases;
+pub mod samples;
 
 pub use error::{Error, Result};

@@ -1,0 +1,303 @@
+//! A gateway: a card in a machine that boots through U-Boot, as the real one does. The harness
+//! plays the Pi's firmware: it takes `u-boot.bin` from the card's boot partition and passes a
+//! device tree.
+
+use crate::card::Card;
+use crate::console::Console;
+use crate::device_tree;
+use crate::error::{Error, Result, ensure, file};
+use crate::limits;
+use crate::paths;
+use crate::qemu::{MachineSpec, Network, Qemu};
+use crate::releases::Release;
+use protocol::control::{AppServiceStatus, BootRecord, Health, SystemStatus};
+use protocol::device::DeviceConfig;
+use protocol::fleet::UpdateStatus;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How the boot loader's first line begins.
+const BOOT_LOADER: &str = "U-Boot 20";
+/// What the console's prompt looks like, and how it ends a command's output.
+const PROMPT: &str = "holdfast> ";
+const EXIT: &str = "[exit ";
+/// The watchdog that QEMU's Pi has; its hardware watchdog resets the machine when opened.
+const WATCHDOG: &str = "softdog";
+
+/// What a command on the console answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Exit code of `snapctl`.
+    pub code: i32,
+    /// What it printed, without the kernel's messages between.
+    pub text: String,
+}
+
+/// A card and the machine that it is in.
+pub struct Gateway {
+    name: String,
+    card: Card,
+    spec: MachineSpec,
+    machine: Option<Qemu>,
+}
+
+impl Gateway {
+    /// A gateway that is switched off: a new card with a release's image and `device.toml`.
+    pub fn new(name: &str, release: &Release, config: &DeviceConfig) -> Result<Self> {
+        let text = toml::to_string(config).map_err(|e| Error::Story(e.to_string()))?;
+        Self::with_device_toml(name, release, &text)
+    }
+
+    /// The same with a `device.toml` that need not be right.
+    pub fn with_device_toml(name: &str, release: &Release, text: &str) -> Result<Self> {
+        let version = &release.version;
+        let image = release.image.as_ref();
+        let image = image.ok_or_else(|| Error::Story(format!("{version} has no SD image")))?;
+        let folder = paths::hil()?;
+        for ending in ["log", "img"] {
+            let _ = std::fs::remove_file(folder.join(format!("{name}.{ending}")));
+        }
+        let card = Card::new(image, &folder.join(format!("{name}.img")), crate::card::USUAL_SIZE)?;
+        card.put("device.toml", text.as_bytes())?;
+        let kernel = folder.join(format!("{name}.u-boot.bin"));
+        std::fs::write(&kernel, card.get("u-boot.bin")?).map_err(file("write", &kernel))?;
+        let edited = folder.join(format!("{name}.dtb"));
+        device_tree::for_qemu(&release.device_tree, &edited, WATCHDOG)?;
+        let spec = MachineSpec {
+            name: name.into(),
+            kernel,
+            device_tree: Some(edited),
+            card: Some(card.path().to_path_buf()),
+            ..MachineSpec::default()
+        };
+        Ok(Self { name: name.into(), card, spec, machine: None })
+    }
+
+    /// Plugs the network otherwise, from the next power on.
+    pub fn network(mut self, network: Network) -> Self {
+        self.spec.network = network;
+        self
+    }
+
+    /// The card; an error while the machine runs, because two must not write on one card.
+    pub fn card(&self) -> Result<&Card> {
+        ensure(self.machine.is_none(), || format!("{} is on: hands off its card", self.name))?;
+        Ok(&self.card)
+    }
+
+    /// The machine's description, for other ways to start it.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.spec
+    }
+
+    /// Switches the power on.
+    pub fn power_on(&mut self) -> Result {
+        ensure(self.machine.is_none(), || format!("{} is on already", self.name))?;
+        self.machine = Some(Qemu::start(&self.spec)?);
+        Ok(())
+    }
+
+    /// Cuts the power, in the middle of whatever happens.
+    pub fn power_cut(&mut self) {
+        if let Some(machine) = self.machine.take() {
+            machine.kill();
+        }
+    }
+
+    /// Cuts the power and gives it back.
+    pub fn power_cycle(&mut self) -> Result {
+        self.power_cut();
+        self.power_on()
+    }
+
+    /// Orderly power-off, to the end of QEMU.
+    pub fn power_off(&mut self) -> Result {
+        self.prompt()?.write("poweroff\n")?;
+        self.wait_off()
+    }
+
+    /// Waits until the machine has switched itself off.
+    pub fn wait_off(&mut self) -> Result {
+        let machine = self.machine.take().ok_or_else(|| self.off())?;
+        let status = machine.wait_off(limits::SHUTDOWN)?;
+        ensure(status.success(), || format!("{}: QEMU ended: {status}", self.name))
+    }
+
+    /// Orderly reboot; the story goes on at the boot loader.
+    pub fn reboot(&mut self) -> Result {
+        self.prompt()?.write("reboot\n")?;
+        self.expect(BOOT_LOADER, limits::SHUTDOWN).map(drop)
+    }
+
+    /// Waits for health after reboots that the device made by itself, and that others saw.
+    pub fn wait_healthy_again(&mut self) -> Result<SystemStatus> {
+        self.machine()?.console.skip_to_last(BOOT_LOADER);
+        self.wait_healthy()
+    }
+
+    /// The running machine.
+    pub fn machine(&mut self) -> Result<&mut Qemu> {
+        let off = self.off();
+        self.machine.as_mut().ok_or(off)
+    }
+
+    fn off(&self) -> Error {
+        Error::Story(format!("{} is off", self.name))
+    }
+
+    /// Waits for a text on the console; returns its line.
+    pub fn expect(&mut self, text: &str, limit: Duration) -> Result<String> {
+        self.machine()?.console.expect(text, limit)
+    }
+
+    /// Waits until a command can be typed. Nothing is typed before, the boot loader might listen;
+    /// later one Enter brings back a prompt that a message of the kernel has torn.
+    fn prompt(&mut self) -> Result<&mut Console> {
+        let console = &mut self.machine()?.console;
+        if console.expect(PROMPT, limits::BOOT).is_err() {
+            console.write("\n")?;
+            console.expect(PROMPT, limits::COMMAND)?;
+        }
+        Ok(console)
+    }
+
+    /// Types a command at the prompt and waits for its end.
+    pub fn command(&mut self, line: &str) -> Result<Answer> {
+        let console = self.prompt()?;
+        console.write(&format!("{line}\n"))?;
+        let mut last = String::new();
+        let printed = console.during(|console| {
+            last = console.expect(EXIT, limits::COMMAND)?;
+            Ok(())
+        })?;
+        answer(line, &printed, &last)
+            .ok_or_else(|| Error::Story(format!("{}: no exit code in {last:?}", self.name)))
+    }
+
+    /// A command that must succeed; returns what it printed.
+    pub fn ok(&mut self, line: &str) -> Result<String> {
+        let answer = self.command(line)?;
+        ensure(answer.code == 0, || {
+            format!("{}: `{line}` ended with {}: {}", self.name, answer.code, answer.text)
+        })?;
+        Ok(answer.text)
+    }
+
+    /// A command that must fail with `code` in what it prints.
+    pub fn refused(&mut self, line: &str, code: &str) -> Result<String> {
+        let answer = self.command(line)?;
+        ensure(answer.code != 0 && answer.text.contains(code), || {
+            format!("{}: `{line}` was to fail with {code}: {answer:?}", self.name)
+        })?;
+        Ok(answer.text)
+    }
+
+    fn json<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
+        let text = self.ok(line)?;
+        let start = text.find(['{', '[']).unwrap_or(0);
+        serde_json::from_str(text[start..].trim())
+            .map_err(|e| Error::Story(format!("{}: `{line}` answered {text:?}: {e}", self.name)))
+    }
+
+    /// What init knows.
+    pub fn status(&mut self) -> Result<SystemStatus> {
+        self.json("status --json")
+    }
+
+    /// The recorded boots, newest last.
+    pub fn boots(&mut self) -> Result<Vec<BootRecord>> {
+        self.json("boots --json")
+    }
+
+    /// What the updater says.
+    pub fn update(&mut self) -> Result<UpdateStatus> {
+        self.json("update --json")
+    }
+
+    /// Waits until the health gate has decided that the system is healthy.
+    pub fn wait_healthy(&mut self) -> Result<SystemStatus> {
+        let status = self.wait_decided()?;
+        ensure(status.health == Health::Healthy, || {
+            format!("{}: unhealthy: {:?}", self.name, status.health)
+        })?;
+        Ok(status)
+    }
+
+    /// Waits until a service of an app is in a state.
+    pub fn wait_service(&mut self, service: &str, state: &str) -> Result<AppServiceStatus> {
+        let end = Instant::now() + limits::COMMAND;
+        loop {
+            let services: Vec<AppServiceStatus> = self.json("services --json")?;
+            let found = services.iter().find(|s| s.name == service && s.state == state);
+            if let Some(found) = found {
+                return Ok(found.clone());
+            }
+            ensure(Instant::now() < end, || {
+                format!("{}: {service} is not {state}: {services:?}", self.name)
+            })?;
+            thread::sleep(limits::POLL);
+        }
+    }
+
+    /// Waits until the health gate has decided.
+    pub fn wait_decided(&mut self) -> Result<SystemStatus> {
+        let end = Instant::now() + limits::BOOT;
+        loop {
+            let status = self.status()?;
+            if !matches!(status.health, Health::Starting(_)) {
+                return Ok(status);
+            }
+            ensure(Instant::now() < end, || {
+                format!("{}: still {:?} after {:?}", self.name, status.health, limits::BOOT)
+            })?;
+            thread::sleep(limits::POLL);
+        }
+    }
+
+    /// Everything that the console printed since power on.
+    pub fn log(&mut self) -> Result<String> {
+        Ok(self.machine()?.console.text())
+    }
+
+    /// Path of the card's file.
+    pub fn card_file(&self) -> PathBuf {
+        self.card.path().to_path_buf()
+    }
+}
+
+/// Takes a command's output out of what came after the prompt: behind the echo, before the exit
+/// code, without lines that the kernel printed between.
+fn answer(line: &str, printed: &str, last: &str) -> Option<Answer> {
+    let code = last.split(EXIT).nth(1)?.split(']').next()?.parse().ok()?;
+    let body = printed.split_once(line).map_or(printed, |(_, rest)| rest);
+    let body = body.rsplit_once(EXIT).map_or(body, |(text, _)| text);
+    let lines = body.lines().map(str::trim_end).filter(|text| !is_kernel(text));
+    Some(Answer { code, text: lines.collect::<Vec<_>>().join("\n").trim().to_string() })
+}
+
+/// `[   12.345678] text`
+fn is_kernel(line: &str) -> bool {
+    let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    stamp.is_some_and(|(time, _)| time.trim().parse::<f64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_what_the_command_printed() {
+        let printed = "list\r\nhello 1.0\r\n[   12.345678] usb 1-1: reset\r\nother 2\r\n[exit ";
+        let expected = Answer { code: 3, text: "hello 1.0\nother 2".into() };
+        assert_eq!(answer("list", printed, "[exit 3]"), Some(expected));
+    }
+
+    #[test]
+    fn an_answer_without_output_is_empty() {
+        let printed = "start hello\r\n[exit ";
+        let expected = Answer { code: 0, text: String::new() };
+        assert_eq!(answer("start hello", printed, "[exit 0]"), Some(expected));
+    }
+}

@@ -1,0 +1,295 @@
+//! Releases to tell stories with: a good first and second one, and some that are broken in one way
+//! each. Built once through the image builder, kept in `target/hil/releases` by a digest of
+//! everything that goes in.
+
+use crate::error::{Error, Result, file};
+use crate::paths;
+use image_builder::{Binaries, Fault, ImageSpec, Outputs};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+/// The board of the stories.
+pub const BOARD: &str = "rpi3";
+/// Device tree of that board, as the kernel's build names it.
+const TREE: &str = "bcm2837-rpi-3-b.dtb";
+/// Seconds that a release waits which never becomes healthy.
+const SHORT_GATE_S: u32 = 20;
+/// Size of the file that makes a download long: above half a minute in QEMU.
+const LARGE_BYTES: usize = 8 << 20;
+/// What decides an image's bytes besides the spec and the programs.
+const SOURCES: &[&str] = &[
+    "image-builder/src",
+    "bootloader-config/src",
+    "protocol/src",
+    "board-support/boards",
+    "board-support/sources",
+    "init/services",
+    "app-runtime/interfaces",
+];
+
+/// A built release.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// Version for people.
+    pub version: String,
+    /// Sequence.
+    pub sequence: u64,
+    /// Signed manifest.
+    pub manifest: PathBuf,
+    /// Payload container.
+    pub payload: PathBuf,
+    /// Slot image.
+    pub slot_image: PathBuf,
+    /// SD image, of releases that are flashed.
+    pub image: Option<PathBuf>,
+    /// The device tree that the board's firmware would pass.
+    pub device_tree: PathBuf,
+}
+
+/// What all releases have in common.
+pub struct Releases {
+    keys: PathBuf,
+    programs: PathBuf,
+    tree: PathBuf,
+    inputs: [u8; 32],
+    building: Mutex<()>,
+}
+
+impl Releases {
+    /// The releases of this work tree; keys, kernel, U-Boot and programs are made when missing.
+    pub fn get() -> Result<&'static Self> {
+        static MADE: Mutex<()> = Mutex::new(());
+        static RELEASES: OnceLock<Releases> = OnceLock::new();
+        let _one = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(releases) = RELEASES.get() {
+            return Ok(releases);
+        }
+        let made = Self::prepare(&paths::hil()?.join("keys"))?;
+        Ok(RELEASES.get_or_init(|| made))
+    }
+
+    /// The same with keys of another folder; made there when missing.
+    pub fn prepare(keys: &Path) -> Result<Self> {
+        if !keys.join(image_builder::keys::KEY_SET).exists() {
+            image_builder::keys::init(keys)?;
+        }
+        let board = image_builder::board::load(BOARD)?;
+        let sources = image_builder::sources::obtain(&board)?;
+        let programs = image_builder::binaries::obtain(&Binaries::Build)?;
+        let mut digest = Sha256::new();
+        for folder in SOURCES {
+            add_tree(&mut digest, &paths::work_tree().join(folder))?;
+        }
+        for (name, _) in image_builder::rootfs::PROGRAMS {
+            add_file(&mut digest, &programs.join(name))?;
+        }
+        add_file(&mut digest, &keys.join(image_builder::keys::KEY_SET))?;
+        for part in [&sources.kernel, &sources.u_boot, &sources.dtb_dir.join(TREE)] {
+            add_file(&mut digest, part)?;
+        }
+        Ok(Self {
+            keys: keys.to_path_buf(),
+            programs,
+            tree: sources.dtb_dir.join(TREE),
+            inputs: digest.finalize().into(),
+            building: Mutex::new(()),
+        })
+    }
+
+    /// Folder of the keys.
+    pub fn keys(&self) -> &Path {
+        &self.keys
+    }
+
+    /// Folder of the device's programs.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// The release that gateways are flashed with: version 1.0.0, sequence 1.
+    pub fn first(&self) -> Result<Release> {
+        self.build(|spec| spec.outputs = Outputs::Image)
+    }
+
+    /// A good update: version 2.0.0, sequence 2.
+    pub fn second(&self) -> Result<Release> {
+        self.build(|spec| number(spec, "2.0.0", 2))
+    }
+
+    /// A good update that is long to download: 8 MiB that no other release has.
+    pub fn large(&self) -> Result<Release> {
+        let overlay =
+            overlay("large", |folder| put(folder, "usr/share/large", &noise(LARGE_BYTES), 0o644))?;
+        self.build(|spec| {
+            number(spec, "2.5.0-large", 15);
+            spec.overlays.push(overlay);
+        })
+    }
+
+    /// A good update to the second: version 3.0.0, sequence 3, not below it afterwards.
+    pub fn third(&self) -> Result<Release> {
+        self.build(|spec| {
+            number(spec, "3.0.0", 3);
+            spec.floor = 3;
+        })
+    }
+
+    /// A required service that is never ready.
+    pub fn never_healthy(&self) -> Result<Release> {
+        let manifest = "name = \"never-ready\"\ncommand = \"/usr/bin/snapctl\"\nargs = [\"version\"]\n\
+                        ready = \"notify\"\nrequired = true\n";
+        let overlay = overlay("never-healthy", |folder| {
+            put(folder, "etc/holdfast/services/never-ready.toml", manifest.as_bytes(), 0o644)
+        })?;
+        self.build(|spec| {
+            number(spec, "2.1.0-never-healthy", 11);
+            spec.health_timeout_s = SHORT_GATE_S;
+            spec.overlays.push(overlay);
+        })
+    }
+
+    /// PID 1 ends at once, so that the kernel panics before anything of ours could help.
+    pub fn panics_early(&self) -> Result<Release> {
+        let ends = self.programs.join("snapctl");
+        let program = fs::read(&ends).map_err(file("read", &ends))?;
+        let overlay = overlay("panics-early", |folder| put(folder, "sbin/init", &program, 0o755))?;
+        self.build(|spec| {
+            number(spec, "2.2.0-panics-early", 12);
+            spec.trial_attempts = 1;
+            spec.overlays.push(overlay);
+        })
+    }
+
+    /// A kernel that is not what the FIT says, behind a good signature.
+    pub fn does_not_load(&self) -> Result<Release> {
+        self.build(|spec| {
+            number(spec, "2.3.0-does-not-load", 13);
+            spec.fault = Some(Fault::KernelHash);
+        })
+    }
+
+    /// A release of the same board, signed with a key that no device trusts.
+    pub fn foreign(&self) -> Result<Release> {
+        let keys = self.foreign_keys()?;
+        self.build(|spec| {
+            number(spec, "2.4.0-foreign", 14);
+            spec.keys_dir = keys;
+        })
+    }
+
+    /// Keys of a thief: our online key, everything else his own, and a key set that says so.
+    pub fn foreign_keys(&self) -> Result<PathBuf> {
+        use image_builder::keys::{KEY_SET, init, private};
+        let folder = paths::hil()?.join("foreign-keys");
+        let _ = fs::remove_dir_all(&folder);
+        init(&folder)?;
+        let stolen = "fleet.key";
+        fs::copy(self.keys.join(stolen), folder.join(stolen)).map_err(file("copy", stolen))?;
+        let key = |role| private(&folder, role);
+        let (root, release, fleet, app) =
+            (key("root")?, key("release")?, key("fleet")?, key("app")?);
+        let [r, l, f, a] = [&root, &release, &fleet, &app].map(protocol::keys::PrivateKey::public);
+        let set = protocol::keys::KeySet::simple(1, &r, &l, &f, &a).sign(&[&root]);
+        let set = set.map_err(|e| Error::Story(format!("key set of a thief: {e}")))?;
+        fs::write(folder.join(KEY_SET), set).map_err(file("write", folder.join(KEY_SET)))?;
+        Ok(folder)
+    }
+
+    /// Any other release.
+    pub fn build(&self, change: impl FnOnce(&mut ImageSpec)) -> Result<Release> {
+        let mut spec = ImageSpec::new(BOARD, "1.0.0", &self.keys);
+        spec.binaries = Binaries::Prebuilt(self.programs.clone());
+        spec.outputs = Outputs::Release;
+        change(&mut spec);
+        let _one = self.building.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let folder = paths::hil()?.join("releases").join(self.name(&spec)?);
+        let done = folder.join("complete");
+        if !done.exists() {
+            let _ = fs::remove_dir_all(&folder);
+            image_builder::build(&spec, &folder)?;
+            fs::write(&done, b"").map_err(file("write", &done))?;
+        }
+        let name = |ending| folder.join(format!("holdfast-{}-{}.{ending}", BOARD, spec.version));
+        Ok(Release {
+            manifest: name("manifest"),
+            payload: name("payload"),
+            slot_image: name("slot"),
+            image: (spec.outputs != Outputs::Release).then(|| name("img")),
+            device_tree: self.tree.clone(),
+            version: spec.version,
+            sequence: spec.sequence,
+        })
+    }
+
+    fn name(&self, spec: &ImageSpec) -> Result<String> {
+        let mut digest = Sha256::new();
+        digest.update(self.inputs);
+        digest.update(format!("{spec:?}"));
+        for overlay in &spec.overlays {
+            add_tree(&mut digest, overlay)?;
+        }
+        let hex: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Ok(format!("{}-{hex}", spec.version))
+    }
+}
+
+fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {
+    spec.version = version.into();
+    spec.sequence = sequence;
+}
+
+/// An empty folder that `fill` puts files into.
+fn overlay(name: &str, fill: impl FnOnce(&Path) -> Result) -> Result<PathBuf> {
+    let folder = paths::hil()?.join("overlays").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    fill(&folder)?;
+    Ok(folder)
+}
+
+fn put(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result {
+    let path = folder.join(name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(file("make", parent))?;
+    }
+    fs::write(&path, content).map_err(file("write", &path))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(file("chmod", path))
+}
+
+/// Bytes that do not compress, the same every time (splitmix64).
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)).to_le_bytes()
+    };
+    (0..bytes / 8).flat_map(|_| next()).collect()
+}
+
+/// Names and contents of all files below a folder, in the order of their names.
+fn add_tree(digest: &mut Sha256, folder: &Path) -> Result {
+    let entries = folder.read_dir().map_err(file("list", folder))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        digest.update(path.to_string_lossy().as_bytes());
+        if path.is_dir() {
+            add_tree(digest, &path)?;
+        } else {
+            add_file(digest, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_file(digest: &mut Sha256, path: &Path) -> Result {
+    let content = fs::read(path).map_err(file("read", path))?;
+    digest.update((content.len() as u64).to_le_bytes());
+    digest.update(&content);
+    Ok(())
+}

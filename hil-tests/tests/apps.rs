@@ -1,0 +1,54 @@
+//! A gateway without a fleet server: it boots, keeps what it is given, and runs apps that see
+//! nothing of the host.
+
+use hil::error::ensure;
+use hil::gateway::Gateway;
+use hil::releases::Releases;
+use hil::samples;
+use hil::{Result, provision};
+
+/// Name of the sample app and of its service.
+const APP: &str = "hello";
+const SERVICE: &str = "hello.hello";
+
+#[test]
+fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
+    let releases = Releases::get()?;
+    let image = releases.first()?;
+    let mut gateway = Gateway::new("apps", &image, &provision::stand_alone("apps"))?;
+    gateway.card()?.put("hello.snap", &samples::signed(releases)?)?;
+    gateway.card()?.put("loose.snap", &samples::unsigned(releases)?)?;
+    gateway.card()?.put("torn.snap", &samples::truncated(releases)?)?;
+
+    gateway.power_on()?;
+    let first = gateway.wait_healthy()?;
+    ensure(first.version == image.version, || format!("{first:?}"))?;
+    ensure(first.hostname == "apps", || format!("{first:?}"))?;
+
+    // What is not signed is not installed, unless told to; what is not whole never is.
+    gateway.refused("install /boot/loose.snap", "signature")?;
+    gateway.refused("install /boot/torn.snap", "")?;
+    gateway.refused("install --dangerous /boot/torn.snap", "")?;
+    gateway.ok("install /boot/hello.snap")?;
+    gateway.wait_service(SERVICE, "active")?;
+
+    // The app looked around and said what it saw.
+    let seen = gateway.ok(&format!("logs {APP}"))?;
+    samples::saw_nothing_of_the_host(&seen)?;
+
+    // An orderly reboot, then a power cut: the app is there and runs again.
+    gateway.reboot()?;
+    let second = gateway.wait_healthy()?;
+    ensure(second.boot_id != first.boot_id, || "the boot id is the old one".into())?;
+    gateway.wait_service(SERVICE, "active")?;
+    gateway.power_cycle()?;
+    gateway.wait_healthy()?;
+    gateway.wait_service(SERVICE, "active")?;
+    let boots = gateway.boots()?;
+    ensure(boots.len() == 3, || format!("three boots were to be recorded: {boots:?}"))?;
+
+    gateway.ok(&format!("remove {APP}"))?;
+    gateway.refused(&format!("info {APP}"), "")?;
+    gateway.power_off()?;
+    hil::checks::data_partition_fills_the_card(gateway.card()?)
+}
