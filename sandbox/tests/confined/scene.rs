@@ -33,7 +33,7 @@ impl Scene {
         fs::create_dir_all(dir.join("root/bin")).unwrap();
         fs::create_dir_all(dir.join("root/etc")).unwrap();
         fs::write(dir.join("root/etc/own"), "own\n").unwrap();
-        fs::copy(BUSYBOX, dir.join("root/bin/busybox")).unwrap();
+        fs::write(dir.join("root/bin/busybox"), "").unwrap();
         symlink("busybox", dir.join("root/bin/sh")).unwrap();
         Self { dir }
     }
@@ -47,12 +47,18 @@ impl Scene {
         let mut confinement = Confinement::app(self.root(), APP, &profile::APP);
         confinement.hostname = Some("inside".into());
         confinement.mounts = vec![
+            executable(BUSYBOX, "/bin/busybox"),
             Mount::Proc,
             Mount::Dev,
             Mount::Tmpfs { target: "/tmp".into(), size: 1 << 20, mode: 0o1777 },
         ];
         confinement
     }
+}
+
+/// Lends a program of the machine. A copy could be "busy": another test's process may be born while it is written.
+pub fn executable(source: &str, target: &str) -> Mount {
+    Mount::Bind { source: source.into(), target: target.into(), writable: false, executable: true }
 }
 
 impl Drop for Scene {
