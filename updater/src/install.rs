@@ -1,0 +1,270 @@
+//! One release into one slot: find what is there, fetch the rest, write, read back.
+//!
+//! Invariants:
+//! - a chunk is written only after its digest matched the signed manifest, and noted as done only
+//!   after it was synced;
+//! - notes are hints: the last stage reads the whole slot back and hashes it, whatever they say;
+//! - one chunk and one compressed chunk are in memory, whatever the image's size.
+
+use crate::accept::Release;
+use crate::error::Error;
+use crate::ports::{Chunk, StateStore, Storage, Transport};
+use crate::state::{Progress, State};
+use protocol::control::SlotName;
+use protocol::fleet::UpdatePhase;
+use protocol::payload::{Decoder, Index};
+use protocol::release::CHUNK_SIZE;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Where the installation stands; each step handles one chunk.
+#[derive(Debug)]
+enum Stage {
+    /// Which chunks the slot to write has already.
+    ScanTarget(u32),
+    /// Which missing chunks the running slot has, at any place.
+    ScanRunning(u32),
+    /// Copy or fetch what is missing.
+    Fill,
+    /// Read back: next chunk, digest of the image up to it.
+    ReadBack(u32, Sha256),
+}
+
+/// An installation under way.
+pub struct Install {
+    /// The release.
+    pub release: Release,
+    /// Slot that is written.
+    pub slot: SlotName,
+    /// Chunks in place, bytes fetched.
+    pub progress: Progress,
+    stage: Stage,
+    /// Digest of a missing chunk, and its place in the running slot.
+    running: BTreeMap<[u8; 32], u32>,
+    /// The source that served last, and its index.
+    source: Option<(usize, Index)>,
+    decoder: Option<Decoder>,
+    chunk: Box<Chunk>,
+    compressed: Vec<u8>,
+}
+
+/// The ports that an installation uses.
+pub struct Tools<'a> {
+    /// Slots.
+    pub storage: &'a mut dyn Storage,
+    /// Sources.
+    pub transport: &'a mut dyn Transport,
+    /// Where progress is noted.
+    pub store: &'a mut dyn StateStore,
+    /// What is noted.
+    pub state: &'a mut State,
+}
+
+impl Install {
+    /// Goes on where the noted progress ends, when it is about this release in this slot.
+    pub fn new(release: Release, slot: SlotName, noted: Option<&Progress>) -> Self {
+        let noted = noted.filter(|p| p.is_for(&release.id, slot, &release.manifest));
+        let (progress, stage) = match noted {
+            Some(progress) => (progress.clone(), Stage::ScanRunning(0)),
+            None => (Progress::new(&release.id, slot, &release.manifest), Stage::ScanTarget(0)),
+        };
+        let chunk: Box<[u8]> = vec![0; CHUNK_SIZE as usize].into();
+        Self {
+            release,
+            slot,
+            progress,
+            stage,
+            running: BTreeMap::new(),
+            source: None,
+            decoder: None,
+            chunk: chunk.try_into().expect("a chunk has CHUNK_SIZE bytes"),
+            compressed: Vec::new(),
+        }
+    }
+
+    /// What is reported.
+    pub fn phase(&self) -> UpdatePhase {
+        match self.stage {
+            Stage::ReadBack(..) => UpdatePhase::Verifying,
+            _ => UpdatePhase::Downloading,
+        }
+    }
+
+    /// Does one piece of work; `true` once the slot is read back and is the image.
+    ///
+    /// After an error the next call takes up the same piece.
+    pub fn step(&mut self, tools: &mut Tools<'_>) -> Result<bool, Error> {
+        match &self.stage {
+            Stage::ScanTarget(chunk) => {
+                let chunk = *chunk;
+                self.scan_target(chunk, tools)?;
+            }
+            Stage::ScanRunning(chunk) => {
+                let chunk = *chunk;
+                self.scan_running(chunk, tools);
+            }
+            Stage::Fill => self.fill(tools)?,
+            Stage::ReadBack(..) => return self.read_back(tools),
+        }
+        Ok(false)
+    }
+
+    fn chunks(&self) -> u32 {
+        self.release.manifest.chunks()
+    }
+
+    fn wanted(&self, chunk: u32) -> [u8; 32] {
+        // The manifest was validated: it has a digest for each of its chunks.
+        self.release.manifest.chunk_digest(chunk).copied().unwrap_or_default()
+    }
+
+    fn holds(&self, chunk: u32) -> bool {
+        Sha256::digest(&self.chunk[..])[..] == self.wanted(chunk)
+    }
+
+    fn missing(&self) -> Option<u32> {
+        (0..self.chunks()).find(|chunk| !self.progress.has(*chunk))
+    }
+
+    fn scan_target(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<(), Error> {
+        if chunk == self.chunks() {
+            self.stage = Stage::ScanRunning(0);
+            return self.note(tools);
+        }
+        // A chunk that cannot be read is a chunk to write.
+        if tools.storage.read_target(chunk, &mut self.chunk).is_ok() && self.holds(chunk) {
+            self.progress.set(chunk);
+        }
+        self.stage = Stage::ScanTarget(chunk + 1);
+        Ok(())
+    }
+
+    fn scan_running(&mut self, chunk: u32, tools: &mut Tools<'_>) {
+        if chunk == 0 {
+            let missing = (0..self.chunks()).filter(|chunk| !self.progress.has(*chunk));
+            self.running = missing.map(|chunk| (self.wanted(chunk), u32::MAX)).collect();
+        }
+        let found = self.running.values().filter(|at| **at != u32::MAX).count();
+        if chunk >= tools.storage.chunks() || found == self.running.len() {
+            self.running.retain(|_, at| *at != u32::MAX);
+            self.stage = Stage::Fill;
+            return;
+        }
+        if tools.storage.read_running(chunk, &mut self.chunk).is_ok() {
+            let digest: [u8; 32] = Sha256::digest(&self.chunk[..]).into();
+            if let Some(at) = self.running.get_mut(&digest) {
+                *at = chunk;
+            }
+        }
+        self.stage = Stage::ScanRunning(chunk + 1);
+    }
+
+    fn fill(&mut self, tools: &mut Tools<'_>) -> Result<(), Error> {
+        let Some(chunk) = self.missing() else {
+            tools.storage.sync_target()?;
+            self.stage = Stage::ReadBack(0, Sha256::new());
+            return Ok(());
+        };
+        if !self.copy(chunk, tools) {
+            self.fetch(chunk, tools)?;
+        }
+        tools.storage.write_target(chunk, &self.chunk)?;
+        tools.storage.sync_target()?;
+        self.progress.set(chunk);
+        self.note(tools)
+    }
+
+    /// From the running slot into the buffer, if it is there.
+    fn copy(&mut self, chunk: u32, tools: &mut Tools<'_>) -> bool {
+        let Some(at) = self.running.get(&self.wanted(chunk)).copied() else { return false };
+        tools.storage.read_running(at, &mut self.chunk).is_ok() && self.holds(chunk)
+    }
+
+    /// From the first source that has it into the buffer, beginning with the one that served last.
+    fn fetch(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<(), Error> {
+        let count = self.release.sources.len();
+        let first = self.source.as_ref().map_or(0, |(at, _)| *at);
+        let mut failure = None;
+        for at in (0..count).map(|i| (first + i) % count) {
+            match self.fetch_from(at, chunk, tools) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    self.source = None;
+                    // What was received and wrong says more than what did not answer.
+                    if error.is_refusal() || failure.is_none() {
+                        failure = Some(error);
+                    }
+                }
+            }
+        }
+        Err(failure.unwrap_or(Error::Unreachable {
+            source_url: String::new(),
+            why: "the assignment names no source".into(),
+        }))
+    }
+
+    fn fetch_from(&mut self, at: usize, chunk: u32, tools: &mut Tools<'_>) -> Result<(), Error> {
+        let source = self.release.sources[at].clone();
+        let bad = |why| Error::BadPayload { source_url: source.clone(), why };
+        if self.source.as_ref().is_none_or(|(served, _)| *served != at) {
+            let length = Index::len_for(self.chunks()) as u64;
+            tools.transport.fetch(&source, 0..length, &mut self.compressed)?;
+            self.source = Some((at, Index::parse(&self.compressed).map_err(bad)?));
+        }
+        let range = self.source.as_ref().and_then(|(_, index)| index.range(chunk));
+        let range = range.ok_or_else(|| {
+            bad(protocol::Error::BadPayload("has fewer chunks than the manifest".into()))
+        })?;
+        tools.transport.fetch(&source, range, &mut self.compressed)?;
+        self.progress.fetched += self.compressed.len() as u64;
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::new().map_err(bad)?),
+        };
+        decoder.decode(&self.compressed, &mut self.chunk).map_err(bad)?;
+        if !self.holds(chunk) {
+            return Err(Error::ChunkMismatch { source_url: source, chunk });
+        }
+        Ok(())
+    }
+
+    fn read_back(&mut self, tools: &mut Tools<'_>) -> Result<bool, Error> {
+        let Stage::ReadBack(chunk, _) = self.stage else { return Ok(false) };
+        if chunk < self.chunks() {
+            let read = tools.storage.read_target(chunk, &mut self.chunk);
+            if read.is_err() || !self.holds(chunk) {
+                return Err(self.read_back_failed(chunk, tools));
+            }
+            if let Stage::ReadBack(next, hash) = &mut self.stage {
+                hash.update(&self.chunk[..]);
+                *next += 1;
+            }
+            return Ok(false);
+        }
+        let Stage::ReadBack(_, hash) = std::mem::replace(&mut self.stage, Stage::ScanTarget(0))
+        else {
+            return Ok(false);
+        };
+        if hash.finalize()[..] != self.release.manifest.image_digest[..] {
+            return Err(Error::ImageMismatch("every chunk is right, the whole is not".into()));
+        }
+        Ok(true)
+    }
+
+    /// All notes are forgotten: what is good in the slot is found again by reading it.
+    fn read_back_failed(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Error {
+        let fetched = self.progress.fetched;
+        self.progress = Progress::new(&self.release.id, self.slot, &self.release.manifest);
+        self.progress.fetched = fetched;
+        self.stage = Stage::ScanTarget(0);
+        match self.note(tools) {
+            Err(error) => error,
+            Ok(()) => Error::ImageMismatch(format!("chunk {chunk}")),
+        }
+    }
+
+    fn note(&self, tools: &mut Tools<'_>) -> Result<(), Error> {
+        tools.state.progress = Some(self.progress.clone());
+        tools.store.save(tools.state)
+    }
+}
