@@ -242,3 +242,58 @@ impl fmt::Display for AutobootTxt {
         writeln!(f, "[tryboot]\nboot_partition={}", self.trial)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::Slot;
+
+    fn rendered(state: &SlotState) -> String {
+        autoboot_txt(state).expect("the confirmed slot is known").to_string()
+    }
+
+    #[test]
+    fn autoboot_txt_follows_the_same_states() {
+        let normal = |all: u8, once: u8| {
+            format!(
+                "[all]\ntryboot_a_b=1\nboot_partition={all}\n[tryboot]\nboot_partition={once}\n"
+            )
+        };
+        let fresh = SlotState::FRESH;
+        let trial = fresh.stage_trial(Slot::B, 1).expect("slot b is free");
+        assert_eq!(rendered(&fresh), normal(2, 2));
+        assert_eq!(rendered(&trial), normal(2, 3));
+        assert_eq!(rendered(&trial.counted_down()), normal(2, 2));
+        assert_eq!(rendered(&trial.drop_trial()), normal(2, 2));
+        assert_eq!(rendered(&trial.confirm(Slot::B)), normal(3, 3));
+        assert_eq!(autoboot_txt(&SlotState::UNREADABLE), Err(Error::ConfirmedUnreadable));
+    }
+
+    #[test]
+    fn the_default_environment_is_one_that_u_boot_s_build_can_read() {
+        for platform in [Platform::RaspberryPi, Platform::Virt] {
+            let mut text = String::new();
+            write_default_environment(&mut text, platform).expect("a String takes any text");
+            let joined = text.replace("\\\n", "");
+            for line in joined.lines().filter(|line| !line.starts_with('#')) {
+                let (name, value) = line.split_once('=').expect(line);
+                assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+                // a word that a continued line glued to the next one
+                assert!(!value.contains(";fi") && !value.contains("thenif"), "{line}");
+                let words =
+                    |word: &str| value.split([' ', ';']).filter(|found| *found == word).count();
+                assert_eq!(words("if"), words("fi"), "unbalanced: {line}");
+            }
+            for name in WRITABLE_VARIABLES {
+                assert!(!joined.contains(&format!("\n{name}=")), "{name} must have no default");
+            }
+        }
+    }
+
+    #[test]
+    fn the_flags_list_names_each_writable_variable() {
+        let mut flags = String::new();
+        write_flags_list(&mut flags).expect("a String takes any text");
+        assert_eq!(flags, "slot_confirmed:sw,slot_trial:sw,trial_left:sw");
+    }
+}
