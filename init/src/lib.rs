@@ -1,0 +1,50 @@
+//! PID 1 of Holdfast and its base services, as a library so that every part can be tested.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`machine`] | the one loop, `requests`: the control socket's meaning, `shutdown`: the orderly end |
+//! | [`supervisor`], [`health`] | pure machines: services; the gate before a slot is confirmed |
+//! | [`manifest`], [`launch`] | service manifests; from manifest to process |
+//! | [`logs`], [`kmsg`] | output of services; init's own messages |
+//! | [`control`], [`probe`] | server of init's socket; client of appd's |
+//! | [`early`], [`disk`], [`ext4`], [`data`] | mounts; boot disk; data partition |
+//! | [`provision`], [`facts`], [`boots`], [`floor`] | `device.toml`; this boot; the last boots; the clock's floor |
+//! | [`slots`] | the U-Boot environment on the disk |
+//! | [`panel`] | status LED and reset button |
+//! | [`files`], [`clock`] | small files; times |
+//! | [`net`] | netd: link, DHCPv4, DNS |
+//! | [`notify`] | how a service says that it is ready |
+//! | [`time`] | timed: SNTP |
+//! | `sys_*` | system calls that rustix does not wrap; the only `unsafe` |
+
+pub mod boots;
+pub mod clock;
+pub mod control;
+pub mod data;
+pub mod disk;
+pub mod early;
+mod error;
+pub mod ext4;
+pub mod facts;
+pub mod files;
+pub mod floor;
+pub mod health;
+pub mod kmsg;
+pub mod launch;
+pub mod logs;
+pub mod machine;
+pub mod manifest;
+pub mod net;
+pub mod notify;
+pub mod panel;
+pub mod probe;
+pub mod provision;
+mod requests;
+pub mod shutdown;
+pub mod slots;
+pub mod supervisor;
+mod sys_block;
+mod sys_signal;
+pub mod time;
+
+pub use error::{Error, Result};

@@ -1,0 +1,508 @@
+//! PID 1's one loop. It waits in one `poll` for signals, control clients, output of services and the nearest
+//! deadline, then looks at everything once; each look does only what is possible now. Nothing here may wait for a
+//! process, and nothing may panic on what it reads: the end of PID 1 is the end of the machine.
+
+use crate::{
+    boots::{self, BootLog},
+    clock, control, data,
+    disk::Disk,
+    early,
+    facts::{self, Facts},
+    floor,
+    health::{Gate, Verdict},
+    kmsg, launch,
+    logs::Log,
+    manifest::{self, Condition, StopSignal},
+    probe::Probe,
+    provision, shutdown,
+    slots::{self, SlotStore},
+    supervisor::{Action, Supervisor},
+    sys_signal::Signals,
+};
+use board_support::{
+    Board,
+    board::BOARD_FILE,
+    button::Press,
+    watchdog::{self, Watchdog},
+};
+use bootloader_config::slots::Reading;
+use protocol::{
+    control::{BootKind, BootReason, BootRecord, Health, INIT_SOCKET, SlotName},
+    device::DeviceConfig,
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+};
+use std::{collections::BTreeMap, fs, fs::File, io::Read, path::Path};
+
+/// Time that the boot disk may take to appear.
+const DISK_WAIT_MS: u64 = 5_000;
+/// Longest sleep of the loop: the warnings about temperature and data are looked at this often.
+const IDLE_MS: u64 = 30_000;
+/// Time-out of the watchdog in seconds: the Raspberry Pi's can do 15 at most.
+const WATCHDOG_TIMEOUT_S: u32 = 15;
+/// Bytes of one service's output that are taken in one turn, so that a flood does not starve the others.
+const OUTPUT_TURN: usize = 16 << 10;
+/// Warnings that are kept.
+const WARNING_LIMIT: usize = 20;
+/// Named checks that are kept.
+const CHECK_LIMIT: usize = 32;
+
+/// Everything that PID 1 knows.
+pub struct Machine {
+    pub(crate) facts: Facts,
+    pub(crate) config: DeviceConfig,
+    pub(crate) hostname: String,
+    pub(crate) board: Board,
+    pub(crate) reason: BootReason,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) logs: Vec<Log>,
+    outputs: Vec<Option<File>>,
+    pub(crate) gate: Gate,
+    pub(crate) checks: BTreeMap<String, (bool, String)>,
+    probe: Probe,
+    pub(crate) store: Option<SlotStore>,
+    pub(crate) boots: BootLog,
+    signals: Option<Signals>,
+    server: Option<control::Server>,
+    watchdog: Option<Watchdog>,
+    watchdog_next: u64,
+    watchdog_opened: bool,
+    pub(crate) shutdown: Option<shutdown::Shutdown>,
+    pub(crate) panel: crate::panel::Panel,
+}
+
+impl Machine {
+    /// Brings the system up to the point where services can start.
+    pub fn boot() -> Self {
+        let mut warnings = early::prepare();
+        let signals =
+            Signals::open().map_err(|error| warnings.push(format!("signals: {error}"))).ok();
+        let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOff);
+        let facts = Facts::read(&mut warnings);
+        kmsg::notice(&format!(
+            "{} slot {} {}, starting",
+            facts.release.version,
+            facts::letter(facts.slot),
+            facts::kind_name(facts.kind)
+        ));
+        let disk = find_disk();
+        data::mount_boot(disk.as_ref(), &mut warnings);
+        let data = data::mount_data(disk.as_ref(), &mut warnings);
+        if let Err(error) = clock::raise_to(floor::floor(facts.release.build_time)) {
+            warnings.push(format!("set the clock to its floor: {error}"));
+        }
+        let config = provision::configuration(&mut warnings);
+        let hostname = set_hostname(&config, &facts, &mut warnings);
+        let board = Board::read(Path::new(BOARD_FILE)).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Board::unknown()
+        });
+        let reason = boots::reason(boots::investigate(data, &mut warnings));
+        let (supervisor, logs) = load_services(&config, &mut warnings);
+        let server = control::Server::listen(INIT_SOCKET)
+            .map_err(|error| warnings.push(error.to_string()))
+            .ok();
+        let deadline = clock::now_ms() + u64::from(facts.release.health_timeout_s) * 1000;
+        let panel = crate::panel::Panel::of(&board, &mut warnings);
+        let mut machine = Self {
+            gate: Gate::new(facts.kind == BootKind::Trial, deadline),
+            outputs: logs.iter().map(|_| None).collect(),
+            store: disk.map(|disk| SlotStore::new(disk.device())),
+            boots: BootLog::open(Path::new(boots::RECORD)),
+            facts,
+            config,
+            hostname,
+            board,
+            reason,
+            warnings: Vec::new(),
+            supervisor,
+            logs,
+            checks: BTreeMap::new(),
+            probe: Probe::default(),
+            signals,
+            server,
+            watchdog: None,
+            watchdog_next: 0,
+            watchdog_opened: false,
+            shutdown: None,
+            panel,
+        };
+        for warning in warnings {
+            machine.warn(warning);
+        }
+        machine.settle_fallback();
+        machine.record_boot();
+        machine
+    }
+
+    /// One turn of the loop.
+    pub fn turn(&mut self) {
+        self.wait();
+        self.read_signals();
+        self.reap();
+        self.read_outputs();
+        self.serve();
+        let now = clock::now_ms();
+        self.step_services(now);
+        if self.shutdown.is_none() {
+            if self.supervisor.index_of("appd").is_some() {
+                self.probe.tick(now);
+            }
+            self.look_at_health(now);
+            if self.panel.tick(now) == Some(Press::Reboot) {
+                self.begin_shutdown(false, BootReason::Reboot("reset button".into()));
+            }
+        }
+        self.pet(now);
+        self.step_shutdown(now);
+    }
+
+    /// Adds a warning to the status and says it on the console, once.
+    pub(crate) fn warn(&mut self, warning: String) {
+        if self.warnings.contains(&warning) {
+            return;
+        }
+        kmsg::warning(&warning);
+        if self.warnings.len() >= WARNING_LIMIT {
+            self.warnings.remove(0);
+        }
+        self.warnings.push(warning);
+    }
+
+    fn wait(&self) {
+        let now = clock::now_ms();
+        let mut deadline = now + IDLE_MS;
+        let mut earlier = |at: Option<u64>| deadline = deadline.min(at.unwrap_or(u64::MAX));
+        earlier(self.supervisor.next_deadline());
+        earlier(self.watchdog.as_ref().map(|_| self.watchdog_next));
+        match &self.shutdown {
+            Some(shutdown) => earlier(Some(shutdown.deadline)),
+            None => {
+                earlier(self.gate.next_deadline());
+                earlier(self.panel.next_deadline());
+                earlier(self.supervisor.index_of("appd").map(|_| self.probe.next_deadline()));
+            }
+        }
+        let mut fds = Vec::new();
+        fds.extend(self.signals.iter().map(|s| PollFd::new(s, PollFlags::IN)));
+        if let Some(server) = &self.server {
+            fds.extend(server.waiting().map(|(fd, output)| {
+                let out = if output { PollFlags::OUT } else { PollFlags::empty() };
+                PollFd::from_borrowed_fd(fd, PollFlags::IN | out)
+            }));
+        }
+        fds.extend(self.probe.waiting().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(self.outputs.iter().flatten().map(|f| PollFd::new(f, PollFlags::IN)));
+        let wait_ms = deadline.saturating_sub(now);
+        let timeout = Timespec {
+            tv_sec: (wait_ms / 1000) as i64,
+            tv_nsec: (wait_ms % 1000 * 1_000_000) as i64,
+        };
+        let _ = poll(&mut fds, Some(&timeout));
+    }
+
+    fn read_signals(&mut self) {
+        while let Some(signal) = self.signals.as_mut().and_then(Signals::next) {
+            match signal {
+                libc::SIGTERM => self.begin_shutdown(false, BootReason::Reboot("SIGTERM".into())),
+                libc::SIGINT => {
+                    self.begin_shutdown(false, BootReason::Reboot("ctrl-alt-del".into()));
+                }
+                libc::SIGUSR2 => self.begin_shutdown(true, BootReason::Reboot("SIGUSR2".into())),
+                _ => {}
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+            let how = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => format!("exit code {code}"),
+                (None, Some(signal)) => format!("signal {signal}"),
+                _ => continue,
+            };
+            let success = status.exit_status() == Some(0);
+            let pid = pid.as_raw_nonzero().get();
+            let Some(index) = self.supervisor.exited(pid, &how, success, clock::now_ms()) else {
+                continue; // an orphan
+            };
+            self.drain(index);
+            let name = self.supervisor.name(index).to_string();
+            self.logs[index].write(&format!("[init: ended, {how}]"));
+            if self.shutdown.is_none() && !success {
+                kmsg::notice(&format!("service {name} ended: {how}"));
+            }
+            let group = Path::new(early::SYSTEM_CGROUP).join(&name).join("cgroup.kill");
+            let _ = fs::write(group, "1"); // what it left behind
+        }
+    }
+
+    fn read_outputs(&mut self) {
+        for index in 0..self.outputs.len() {
+            self.drain(index);
+        }
+    }
+
+    fn drain(&mut self, index: usize) {
+        let now = clock::now_ms();
+        let mut bytes = [0; 4096];
+        let mut taken = 0;
+        while taken < OUTPUT_TURN {
+            let Some(file) = self.outputs.get_mut(index).and_then(Option::as_mut) else { return };
+            match file.read(&mut bytes) {
+                Ok(0) => self.outputs[index] = None,
+                Ok(count) => {
+                    taken += count;
+                    for line in self.logs[index].feed(&bytes[..count], now) {
+                        if let Some(text) = line.strip_prefix("holdfast: ") {
+                            kmsg::notice(text);
+                        }
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::WouldBlock {
+                        self.outputs[index] = None;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        server.serve(|pid, request| self.handle(pid, request));
+        self.server = Some(server);
+    }
+
+    fn step_services(&mut self, now: u64) {
+        for action in self.supervisor.tick(now) {
+            match action {
+                Action::Start(index) => self.start(index, now),
+                Action::Signal(pid, signal) => send(pid, signal),
+            }
+        }
+        if !self.watchdog_opened && self.shutdown.is_none() {
+            self.watchdog_opened = true;
+            self.open_watchdog();
+        }
+    }
+
+    fn start(&mut self, index: usize, now: u64) {
+        let Some(manifest) = self.supervisor.manifest(index) else { return };
+        match launch::launch(manifest) {
+            Ok(launched) => {
+                let ready = manifest.ready == manifest::Readiness::Started;
+                self.outputs[index] = launched.output;
+                self.supervisor.started(index, launched.pid, now);
+                if ready {
+                    kmsg::notice(&format!("service {} ready", self.supervisor.name(index)));
+                }
+            }
+            Err(error) => {
+                self.logs[index].write(&format!("[init: not started: {error}]"));
+                kmsg::notice(&format!(
+                    "service {} not started: {error}",
+                    self.supervisor.name(index)
+                ));
+                self.supervisor.start_failed(index, error.to_string(), now);
+            }
+        }
+    }
+
+    fn open_watchdog(&mut self) {
+        let opened = watchdog::chosen(self.board.device.watchdog.as_deref())
+            .and_then(|kind| Watchdog::open(kind, WATCHDOG_TIMEOUT_S));
+        match opened {
+            Ok(watchdog) => self.watchdog = watchdog,
+            Err(error) => self.warn(format!("watchdog: {error}")),
+        }
+    }
+
+    fn pet(&mut self, now: u64) {
+        let Some(watchdog) = &mut self.watchdog else { return };
+        if now < self.watchdog_next {
+            return;
+        }
+        self.watchdog_next = now + u64::from(watchdog.timeout_s) * 1000 / 3;
+        if let Err(error) = watchdog.pet() {
+            self.warn(format!("watchdog: {error}"));
+        }
+    }
+
+    /// What the gate waits for.
+    fn missing(&self) -> Vec<String> {
+        let mut missing = self.supervisor.missing();
+        if self.supervisor.index_of("appd").is_some() && !self.probe.answering() {
+            missing.push("appd does not answer".into());
+        }
+        let passed = *self.gate.health() == Health::Healthy;
+        let fleet = self.config.fleet.as_ref().is_some_and(|fleet| fleet.required);
+        if fleet && self.facts.release.fleet_required && !passed {
+            match self.checks.get("fleet") {
+                Some((true, _)) => {}
+                Some((false, detail)) => missing.push(format!("fleet not reached: {detail}")),
+                None => missing.push("fleet not reached yet".into()),
+            }
+        }
+        missing
+    }
+
+    fn look_at_health(&mut self, now: u64) {
+        match self.gate.look(self.missing(), now) {
+            Verdict::None => {}
+            Verdict::Healthy => self.became_healthy(),
+            Verdict::Unhealthy(missing) => {
+                let text = missing.join("; ");
+                kmsg::notice(&format!("unhealthy: {text}"));
+                self.outcome(&format!("unhealthy: {text}"));
+            }
+            Verdict::EndTrial(missing) => {
+                let text = missing.join("; ");
+                kmsg::notice(&format!("unhealthy: {text}; giving the trial up"));
+                self.outcome(&format!("unhealthy: {text}"));
+                if let Err(error) = self.change(|state| Ok(state.drop_trial())) {
+                    self.warn(error.to_string());
+                }
+                self.begin_shutdown(false, BootReason::Unhealthy(text));
+            }
+        }
+        self.panel.health(self.gate.health());
+    }
+
+    fn became_healthy(&mut self) {
+        kmsg::notice("healthy");
+        let running = slots::slot(self.facts.slot);
+        let confirmed = self.slot_state().map(|state| state.confirmed);
+        if !self.gate.on_trial() && confirmed == Some(Reading::Is(running)) {
+            self.outcome("healthy");
+            return;
+        }
+        match self.change(|state| Ok(state.confirm(running))) {
+            Ok(()) => {
+                self.gate.confirmed();
+                kmsg::notice(&format!("confirmed slot {}", facts::letter(self.facts.slot)));
+                self.outcome("healthy, confirmed");
+            }
+            Err(error) => {
+                self.warn(format!("confirm slot: {error}"));
+                self.outcome(&format!("healthy, not confirmed: {error}"));
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: &str) {
+        if let Err(error) = self.boots.outcome(outcome) {
+            self.warn(error.to_string());
+        }
+    }
+
+    pub(crate) fn check(&mut self, name: String, ok: bool, detail: String) {
+        if self.checks.len() < CHECK_LIMIT || self.checks.contains_key(&name) {
+            self.checks.insert(name, (ok, detail));
+        }
+    }
+
+    /// After a fallback: says why, and forgets a trial that has no attempts left.
+    fn settle_fallback(&mut self) {
+        if self.facts.kind != BootKind::Fallback {
+            return;
+        }
+        let why = match &self.reason {
+            BootReason::Panic(text) => {
+                format!("panic: {}", text.lines().last().unwrap_or_default())
+            }
+            BootReason::Unhealthy(text) => format!("unhealthy: {text}"),
+            BootReason::Watchdog => "watchdog".into(),
+            _ => "it did not come up".into(),
+        };
+        let running = slots::slot(self.facts.slot);
+        let Some(state) = self.slot_state() else { return };
+        match state.trial {
+            Reading::Is(trial) if trial != running => {
+                self.warn(format!("fell back from slot {}: {why}", trial.name()));
+                if let Err(error) = self.change(|state| Ok(state.drop_trial())) {
+                    self.warn(error.to_string());
+                }
+            }
+            _ => self.warn(format!("booted slot {} as fallback: {why}", running.name())),
+        }
+    }
+
+    fn record_boot(&mut self) {
+        let record = BootRecord {
+            boot_id: self.facts.boot_id.clone(),
+            time: clock::now_s(),
+            slot: self.facts.slot,
+            version: self.facts.release.version.clone(),
+            kind: self.facts.kind,
+            reason: self.reason.clone(),
+            outcome: String::new(),
+        };
+        if let Err(error) = self.boots.add(record) {
+            self.warn(error.to_string());
+        }
+    }
+
+    /// Confirmed and trial slot for a status.
+    pub(crate) fn slot_names(&self) -> (Option<SlotName>, Option<SlotName>) {
+        self.slot_state()
+            .map_or((None, None), |state| (slots::name(state.confirmed), slots::name(state.trial)))
+    }
+}
+
+fn send(pid: i32, signal: StopSignal) {
+    let Some(pid) = Pid::from_raw(pid) else { return };
+    let signal = match signal {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Kill => Signal::KILL,
+    };
+    let _ = kill_process(pid, signal);
+}
+
+fn find_disk() -> Option<Disk> {
+    let deadline = clock::now_ms() + DISK_WAIT_MS;
+    loop {
+        let disk = Disk::find(bootloader_config::layout::DISK_ID);
+        if disk.is_some() || clock::now_ms() >= deadline {
+            return disk;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+fn set_hostname(config: &DeviceConfig, facts: &Facts, warnings: &mut Vec<String>) -> String {
+    let usable = |name: &&String| {
+        !name.is_empty()
+            && name.len() <= 63
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    if let Some(name) = config.name.as_ref().filter(|name| !usable(name)) {
+        warnings.push(format!("device.toml: name: {name:?} is no host name"));
+    }
+    let name =
+        config.name.as_ref().filter(usable).cloned().unwrap_or_else(|| facts.default_hostname());
+    if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
+        warnings.push(format!("set host name {name}: {error}"));
+    }
+    name
+}
+
+fn load_services(config: &DeviceConfig, warnings: &mut Vec<String>) -> (Supervisor, Vec<Log>) {
+    let mut loaded = manifest::load(Path::new(manifest::DIRECTORY));
+    loaded.services.retain(|m| m.when == Condition::Always || config.console.enabled);
+    let broken: Vec<(String, String)> =
+        loaded.broken.into_iter().map(|(name, error)| (name, error.to_string())).collect();
+    warnings.extend(broken.iter().map(|(_, error)| error.clone()));
+    let directory = Path::new("/data/log");
+    let names = loaded.services.iter().map(|m| m.name.clone());
+    let names = names.chain(broken.iter().map(|(name, _)| name.clone()));
+    let logs = names.map(|name| Log::new(directory, &name)).collect();
+    (Supervisor::new(loaded.services, broken), logs)
+}

@@ -1,0 +1,228 @@
+//! timed's loop: asks one server after the other, sets or slews the clock, stores the time that was seen as the floor
+//! of the next boot. The floor of this boot is in force already: init sets it before any service starts.
+
+use super::{
+    schedule::{Adjust, Schedule},
+    sntp::{self, Measured},
+    sys_clock,
+};
+use crate::{clock, facts, files, floor, net::daemon::RESOLV, provision, sys_signal::Signals};
+use protocol::device::{DeviceConfig, TimeConfig};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    time::{ClockId, clock_gettime, clock_settime},
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::{SocketAddr, ToSocketAddrs, UdpSocket},
+    path::Path,
+    time::Duration,
+};
+
+/// Exists once the clock is synchronised; holds server and time.
+pub const SYNCED: &str = "/run/holdfast/time-synced";
+const NTP_PORT: u16 = 123;
+/// A server that takes longer does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time is stored this often: what a power cut can cost the clock, against wear of the card.
+const STORE_MS: u64 = 600_000;
+/// While there is no network this is how often it is looked for; a look is one `stat`.
+const NETWORK_LOOK_MS: u64 = 250;
+/// Addresses of one name that are tried.
+const ADDRESS_LIMIT: usize = 3;
+
+/// Runs until SIGTERM.
+pub fn run() {
+    let mut signals = match Signals::open() {
+        Ok(signals) => Some(signals),
+        Err(error) => {
+            println!("signals: {error}; the time is not stored at the end");
+            None
+        }
+    };
+    let servers = servers();
+    let floor_s = floor::floor(facts::read_release().map_or(0, |release| release.build_time));
+    if let Err(error) = crate::notify::ready() {
+        println!("tell init: {error}");
+    }
+    let mut schedule = Schedule::default();
+    let mut ask_at = clock::now_ms();
+    let mut store_at = ask_at + STORE_MS;
+    loop {
+        let now = clock::now_ms();
+        if now >= ask_at {
+            ask_at = now
+                + if Path::new(RESOLV).exists() {
+                    ask_all(&servers, &mut schedule, floor_s)
+                } else {
+                    NETWORK_LOOK_MS
+                };
+        }
+        if now >= store_at {
+            store_at = now + STORE_MS;
+            store();
+        }
+        if wait(signals.as_mut(), ask_at.min(store_at)) {
+            store();
+            return;
+        }
+    }
+}
+
+fn servers() -> Vec<String> {
+    const SIZE_LIMIT: u64 = 64 << 10;
+    let stored = files::read_bounded(provision::STORED, SIZE_LIMIT).ok();
+    let text = stored.and_then(|bytes| String::from_utf8(bytes).ok());
+    let config = text.and_then(|text| toml::from_str::<DeviceConfig>(&text).ok());
+    config.map_or_else(TimeConfig::default, |config| config.time).servers
+}
+
+/// Sleeps until `deadline`; `true` when SIGTERM came.
+fn wait(signals: Option<&mut Signals>, deadline: u64) -> bool {
+    let ms = deadline.saturating_sub(clock::now_ms());
+    let timeout = Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 };
+    let Some(signals) = signals else {
+        let _ = poll(&mut [], Some(&timeout));
+        return false;
+    };
+    let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&timeout));
+    std::iter::from_fn(|| signals.next()).any(|signal| signal == libc::SIGTERM)
+}
+
+fn store() {
+    if let Err(error) = floor::store(clock::now_s()) {
+        println!("{error}");
+    }
+}
+
+/// Asks the servers in order until one answers; the pause until the next time.
+fn ask_all(servers: &[String], schedule: &mut Schedule, floor_s: u64) -> u64 {
+    for server in servers {
+        match ask(server) {
+            Ok(measured) => {
+                let (adjust, pause) = schedule.answered(measured, now_ns(), floor_s);
+                match apply(adjust, server) {
+                    Ok(true) => return pause,
+                    Ok(false) => println!("{server}: its time is before the floor; not taken"),
+                    Err(error) => println!("set clock: {error}"),
+                }
+            }
+            Err(error) => println!("{server}: {error}"),
+        }
+    }
+    schedule.failed()
+}
+
+fn apply(adjust: Adjust, server: &str) -> io::Result<bool> {
+    match adjust {
+        Adjust::BelowFloor => return Ok(false),
+        Adjust::Step(offset) => {
+            let time = now_ns() + offset;
+            let time = Timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
+            clock_settime(ClockId::Realtime, time)?;
+            let text = clock::utc_text(clock::now_s());
+            println!("holdfast: time {text} from {server}, off by {} ms", offset / 1_000_000);
+            store();
+        }
+        Adjust::Slew(offset) => {
+            sys_clock::slew(offset)?;
+            println!("{server}: off by {} µs", offset / 1000);
+        }
+    }
+    let synced = format!("{} {server}\n", clock::now_s());
+    if let Err(error) = files::replace_volatile(SYNCED, synced.as_bytes(), 0o644) {
+        println!("{error}");
+    }
+    Ok(true)
+}
+
+fn ask(server: &str) -> io::Result<Measured> {
+    let mut last = io::Error::other("no address");
+    for address in addresses(server)?.into_iter().take(ADDRESS_LIMIT) {
+        match ask_address(address) {
+            Ok(measured) => return Ok(measured),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// `host`, `host:port`, an IPv6 address, or one in brackets with a port.
+fn addresses(server: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = server.parse() {
+        return Ok(vec![address]);
+    }
+    if let Ok(ip) = server.parse() {
+        return Ok(vec![SocketAddr::new(ip, NTP_PORT)]);
+    }
+    match server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => Ok((host, port).to_socket_addrs()?.collect()),
+        None => Ok((server, NTP_PORT).to_socket_addrs()?.collect()),
+    }
+}
+
+fn ask_address(address: SocketAddr) -> io::Result<Measured> {
+    let local: SocketAddr = match address {
+        SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(local)?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let nonce = nonce()?;
+    let sent = now_ns();
+    socket.send(&sntp::question(nonce))?;
+    let mut message = [0; 512];
+    let count = socket.recv(&mut message)?;
+    sntp::answer(&message[..count], nonce, sent, now_ns()).map_err(io::Error::other)
+}
+
+fn nonce() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn now_ns() -> i64 {
+    let time = clock_gettime(ClockId::Realtime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn servers_as_people_write_them() {
+        for (text, port) in
+            [("127.0.0.1", 123), ("127.0.0.1:1123", 1123), ("[::1]:9", 9), ("::1", 123)]
+        {
+            assert_eq!(addresses(text).unwrap()[0].port(), port, "{text}");
+        }
+        assert!(addresses("localhost:77").unwrap().iter().all(|a| a.port() == 77));
+        assert!(addresses("").is_err());
+    }
+
+    #[test]
+    fn a_server_on_this_machine_is_asked_and_believed() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let answering = thread::spawn(move || {
+            let mut message = [0; 48];
+            let (_, from) = server.recv_from(&mut message).unwrap();
+            let nonce: [u8; 8] = message[40..].try_into().unwrap();
+            message = [0; 48];
+            message[..2].copy_from_slice(&[0x24, 1]);
+            message[24..32].copy_from_slice(&nonce);
+            let hour_ahead = (clock::now_s() + 3600 + 2_208_988_800) as u32;
+            message[32..36].copy_from_slice(&hour_ahead.to_be_bytes());
+            message[40..44].copy_from_slice(&hour_ahead.to_be_bytes());
+            server.send_to(&message, from).unwrap();
+        });
+        let measured = ask(&address.to_string()).unwrap();
+        answering.join().unwrap();
+        assert!((measured.offset_ns / 1_000_000_000 - 3600).abs() <= 10, "{measured:?}");
+    }
+}
