@@ -19,6 +19,7 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
         summary.step("tests without a boot", &arguments);
         summary.step("harness", &["test", "--package", STORIES, "--lib"]);
     }
+    summary.step("releases for the stories", &["run", "--package", STORIES, "--bin", "fixtures"]);
     for name in stories()?.iter().filter(|n| names.is_empty() || names.contains(&n.as_str())) {
         let threads = format!("--test-threads={PARALLEL_BOOTS}");
         let arguments =

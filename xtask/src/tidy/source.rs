@@ -11,18 +11,22 @@ const FUNCTION_LINES: usize = 70;
 const LINE_LENGTH: usize = 100;
 /// Lines of a `lib.rs` or `main.rs`, tests aside.
 const MAP_LINES: usize = 150;
-/// Stems of files that wrap a family of system calls; `unsafe` lives nowhere else.
+/// Stems of files that wrap a family of system calls, besides those that begin with
+/// [`SYSCALL_PREFIX`]; `unsafe` lives nowhere else.
 const SYSCALL_FILES: &[&str] = &[
     "capabilities",
     "clone",
+    "exec",
     "gpio",
     "i2c",
     "ioctl",
     "landlock",
     "loopdev",
     "mount",
+    "mount_attr",
     "mounts",
     "namespaces",
+    "netdevice",
     "netlink",
     "pidfd",
     "prctl",
@@ -33,8 +37,12 @@ const SYSCALL_FILES: &[&str] = &[
     "signals",
     "socket",
     "spawn",
+    "syscalls",
     "watchdog",
 ];
+
+/// How the name of a file may begin that wraps a family of system calls.
+const SYSCALL_PREFIX: &str = "sys_";
 
 /// All findings of this module in one file.
 pub fn check(path: &str, content: &str) -> Vec<Finding> {
@@ -69,7 +77,7 @@ pub fn check(path: &str, content: &str) -> Vec<Finding> {
         if length > LINE_LENGTH && !is_unbreakable(line) {
             report(index + 1, format!("{length} columns, at most {LINE_LENGTH}: break the line"));
         }
-        if is_unsafe(line) && !SYSCALL_FILES.contains(&name.trim_end_matches(".rs")) {
+        if is_unsafe(line) && !wraps_system_calls(name) {
             report(
                 index + 1,
                 "`unsafe` outside a file named for its system calls: use rustix, or wrap it there"
@@ -99,6 +107,10 @@ fn has_head(lines: &[&str]) -> bool {
 fn is_unbreakable(line: &str) -> bool {
     let text = line.trim_start().trim_start_matches(['/', '!']).trim_start();
     text.starts_with('|') || text.split_whitespace().any(|word| word.chars().count() > 70)
+}
+
+fn wraps_system_calls(name: &str) -> bool {
+    name.starts_with(SYSCALL_PREFIX) || SYSCALL_FILES.contains(&name.trim_end_matches(".rs"))
 }
 
 fn is_unsafe(line: &str) -> bool {
