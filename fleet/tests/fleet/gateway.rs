@@ -202,15 +202,17 @@ impl Connection {
     }
 
     /// Answers pings until the connection ends; the error as text.
-    pub async fn ended(&mut self) -> String {
-        let ending = async {
-            loop {
-                if let Err(error) = self.events.poll().await {
-                    return error.to_string();
-                }
+    pub async fn stay(&mut self) -> String {
+        loop {
+            if let Err(error) = self.events.poll().await {
+                return error.to_string();
             }
-        };
-        tokio::time::timeout(PATIENCE, ending).await.expect("the connection ends")
+        }
+    }
+
+    /// The connection ends soon.
+    pub async fn ended(&mut self) -> String {
+        tokio::time::timeout(PATIENCE, self.stay()).await.expect("the connection ends")
     }
 }
 

@@ -3,6 +3,7 @@
 //! Needs Debian's packages `mosquitto` and `chromium`; `cargo xtask test` installs them.
 
 mod api;
+mod browser;
 mod dashboard;
 mod enrollment;
 mod gateway;
