@@ -1,0 +1,28 @@
+//! `snapctl`: the administrator's tool on the device. Every verb is one request to a daemon's control
+//! socket; nothing is decided here.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`words`] | the words of a command line become a [`words::Command`] |
+//! | [`run`] | a command becomes a request, its answer a report |
+//! | [`show`] | reports as text and as JSON |
+//! | [`prompt`] | the same verbs, line by line, on the serial console |
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 3 the daemon was not reached.
+
+mod prompt;
+mod run;
+mod show;
+mod words;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let code = match words.as_slice() {
+        [word] if matches!(word.as_str(), "prompt" | "console") => prompt::serve(),
+        words => run::line(words),
+    };
+    ExitCode::from(code)
+}

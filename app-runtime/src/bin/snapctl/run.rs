@@ -1,0 +1,165 @@
+//! A command becomes one request on a control socket, its answer a report.
+
+use crate::show::Report;
+use crate::words::{self, Command, Line};
+use protocol::control::{
+    APP_SOCKET, AppRequest, AppResponse, Failure, INIT_SOCKET, InitRequest, InitResponse,
+    UPDATER_SOCKET, UpdaterRequest, UpdaterResponse, call,
+};
+use protocol::release::BuildInfo;
+use serde::{Serialize, de::DeserializeOwned};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Refused or failed.
+const FAILED: u8 = 1;
+/// The command line was wrong.
+pub const USAGE: u8 = 2;
+/// The daemon was not reached.
+const UNREACHABLE: u8 = 3;
+/// Longest wait for an answer: an installation from a slow network takes minutes.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// What the running system is.
+const RELEASE: &str = "etc/holdfast/release.json";
+
+/// Why there is no report.
+enum Problem {
+    /// The daemon refused or failed.
+    Failed(Failure),
+    /// The daemon was not reached.
+    Unreachable(String),
+}
+
+/// Runs one command line; prints; returns the exit code.
+pub fn line(words: &[String]) -> u8 {
+    let line = match words::parse(words) {
+        Ok(line) => line,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return USAGE;
+        }
+    };
+    match report(&line) {
+        Ok(report) => {
+            report.print(line.json);
+            DONE
+        }
+        Err(Problem::Failed(failure)) => {
+            complain(&failure, line.json);
+            FAILED
+        }
+        Err(Problem::Unreachable(message)) => {
+            complain(&Failure { code: "unreachable".into(), message }, line.json);
+            UNREACHABLE
+        }
+    }
+}
+
+fn complain(failure: &Failure, json: bool) {
+    if json {
+        println!("{}", serde_json::json!({ "error": failure }));
+    } else {
+        eprintln!("error: {} ({})", failure.message, failure.code);
+    }
+}
+
+fn report(line: &Line) -> Result<Report, Problem> {
+    let root = line.root.as_path();
+    let init = |request| ask_init(root, &request);
+    let app = |request| ask_app(root, &request);
+    match line.command.clone() {
+        Command::Help => Ok(Report::Text(words::HELP.trim_end().into())),
+        Command::Version => version(root),
+        Command::Install { from, dangerous } => app(install(from, dangerous)?),
+        Command::List => app(AppRequest::List),
+        Command::Info(name) => app(AppRequest::Info(name)),
+        Command::Start(name) => app(AppRequest::Start(name)),
+        Command::Stop(name) => app(AppRequest::Stop(name)),
+        Command::Restart(name) => app(AppRequest::Restart(name)),
+        Command::Services(name) => app(AppRequest::Services(name)),
+        Command::Logs(name, lines) => app(AppRequest::Logs { name, lines }),
+        Command::Remove(name) => app(AppRequest::Remove(name)),
+        Command::Status => init(InitRequest::Status),
+        Command::Boots => init(InitRequest::Boots),
+        Command::SystemLogs(service, lines) => init(InitRequest::Log { service, lines }),
+        Command::Reboot(reason) => init(InitRequest::Reboot { reason }),
+        Command::Rollback => init(InitRequest::Rollback),
+        Command::PowerOff => init(InitRequest::PowerOff),
+        Command::UpdateStatus => ask_updater(root, &UpdaterRequest::Status),
+        Command::UpdateRetry => ask_updater(root, &UpdaterRequest::Retry),
+    }
+}
+
+/// appd gets an absolute path, because its working directory is another one.
+fn install(from: String, dangerous: bool) -> Result<AppRequest, Problem> {
+    if from.starts_with("http://") || from.starts_with("https://") {
+        return Ok(AppRequest::InstallUrl { url: from, sha256: None, dangerous });
+    }
+    let path = std::fs::canonicalize(&from).map_err(|error| {
+        let message = format!("read {from}: {error}");
+        Problem::Failed(Failure { code: "file-not-readable".into(), message })
+    })?;
+    Ok(AppRequest::Install { path: path.to_string_lossy().into_owned(), dangerous })
+}
+
+fn version(root: &Path) -> Result<Report, Problem> {
+    let path = root.join(RELEASE);
+    let text = std::fs::read_to_string(&path).map_err(|error| (path.display(), error.to_string()));
+    let info = text.and_then(|text| {
+        serde_json::from_str::<BuildInfo>(&text).map_err(|e| (path.display(), e.to_string()))
+    });
+    info.map(|info| Report::Version(Box::new(info))).map_err(|(path, error)| {
+        let message = format!("read {path}: {error}");
+        Problem::Failed(Failure { code: "file-not-readable".into(), message })
+    })
+}
+
+fn ask_init(root: &Path, request: &InitRequest) -> Result<Report, Problem> {
+    match exchange(root, INIT_SOCKET, "init", request)? {
+        InitResponse::Ok => Ok(Report::Text("done".into())),
+        InitResponse::Status(status) => Ok(Report::Status(status)),
+        InitResponse::Boots(boots) => Ok(Report::Boots(boots)),
+        InitResponse::Log(lines) => Ok(Report::Log(lines)),
+        InitResponse::Failed(failure) => Err(Problem::Failed(failure)),
+    }
+}
+
+fn ask_app(root: &Path, request: &AppRequest) -> Result<Report, Problem> {
+    match exchange(root, APP_SOCKET, "appd", request)? {
+        AppResponse::Ok(text) => Ok(Report::Text(text)),
+        AppResponse::Snaps(snaps) => Ok(Report::Snaps(snaps)),
+        AppResponse::Snap(snap) => Ok(Report::Snap(snap)),
+        AppResponse::Services(services) => Ok(Report::Services(services)),
+        AppResponse::Log(lines) => Ok(Report::Log(lines)),
+        AppResponse::Failed(failure) => Err(Problem::Failed(failure)),
+    }
+}
+
+fn ask_updater(root: &Path, request: &UpdaterRequest) -> Result<Report, Problem> {
+    match exchange(root, UPDATER_SOCKET, "updaterd", request)? {
+        UpdaterResponse::Ok => Ok(Report::Text("done".into())),
+        UpdaterResponse::Status(status) => Ok(Report::Update(Box::new(status))),
+        UpdaterResponse::Failed(failure) => Err(Problem::Failed(failure)),
+    }
+}
+
+fn exchange<Q: Serialize, R: DeserializeOwned>(
+    root: &Path,
+    socket: &str,
+    daemon: &str,
+    request: &Q,
+) -> Result<R, Problem> {
+    let path = root.join(socket.trim_start_matches('/'));
+    let talk = || -> io::Result<R> {
+        let mut stream = UnixStream::connect(&path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        call(&mut stream, request)
+    };
+    talk().map_err(|error| {
+        Problem::Unreachable(format!("{daemon} does not answer on {}: {error}", path.display()))
+    })
+}
