@@ -48,7 +48,8 @@ fn head(device: &Device) -> Markup {
             div #who data-live {
                 div.title { (dot(device.online)) h1 { (device.name) } }
                 p.soft.small {
-                    span.mono { (device.id) }
+                    @if device.online { "online" } @else { "last heard " (since(device.last_seen)) }
+                    " · " span.mono { (device.id) }
                     @if let Some(serial) = &device.serial { " · serial " (serial) }
                     " · certificate " span.mono title=(device.fingerprint) {
                         (device.fingerprint.get(..FINGERPRINT_SHOWN).unwrap_or_default()) "…"
@@ -125,7 +126,6 @@ fn state(device: &Device) -> Markup {
                         None => { span.soft { "—" } },
                     }
                 }))
-                (tile("Last heard", since(device.last_seen)))
             } }
         }
     }
@@ -206,11 +206,15 @@ fn app_service(service: &AppServiceStatus) -> Markup {
             span.mono { (service.name) }
             span.soft {
                 @if let Some(memory) = service.memory { " · " (bytes(memory)) }
-                @if service.restarts > 0 { " · " (service.restarts) " restarts" }
+                @if service.restarts > 0 { " · " (restarts(service.restarts)) }
             }
             button.plain type="button" data-command=(json(&logs)) { "log" }
         }
     }
+}
+
+fn restarts(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "restart" } else { "restarts" })
 }
 
 fn service_colour(state: &str) -> &'static str {
@@ -263,7 +267,7 @@ fn services_list(services: &[ServiceStatus]) -> Markup {
                         span.mono { (service.name) }
                         span.soft.small {
                             @if let Some(pid) = service.pid { " · pid " (pid) }
-                            @if service.restarts > 0 { " · " (service.restarts) " restarts" }
+                            @if service.restarts > 0 { " · " (restarts(service.restarts)) }
                             @if let Some(exit) = &service.last_exit { " · " (exit) }
                         }
                     }

@@ -279,7 +279,7 @@ fn populate(stage: &Stage) -> String {
             let mut connection = gateway.connect().await;
             connection.publish(&gateway.topic("state"), json(&report), true).await;
             connection.publish(&gateway.topic("apps"), json(&apps()), true).await;
-            if index == 0 || index == 1 {
+            if index < 4 {
                 // Stays connected: its last will is never spoken.
                 tokio::spawn(async move { connection.stay().await });
             }
