@@ -1,7 +1,9 @@
-//! The reset button: what a press of which length means. Pure but for its pin; polled, as not every chip has edges.
+//! The reset button: what a press of which length means. Pure but for its pin; polled, as not every
+//! chip has edges.
 //!
-//! A short press does nothing (things bump into buttons); held [`HOLD_MS`] it means [`Press::Reboot`]. There is no
-//! press that rolls back or erases: both lose something, and a person who stands at the device can flash the card.
+//! A short press does nothing (things bump into buttons); held [`HOLD_MS`] it means
+//! [`Press::Reboot`]. There is no press that rolls back or erases: both lose something, and a
+//! person who stands at the device can flash the card.
 
 use embedded_hal::digital::InputPin;
 
@@ -32,8 +34,9 @@ impl<P: InputPin> ResetButton<P> {
         Self { pin, since: None, told: false, seen_released: false }
     }
 
-    /// Looks at the pin at time `now` (milliseconds). A press is told once, and only after the button was seen
-    /// released: one that is stuck or wired wrongly must not reboot the device over and over.
+    /// Looks at the pin at time `now` (milliseconds). A press is told once, and only after the
+    /// button was seen released: one that is stuck or wired wrongly must not reboot the device over
+    /// and over.
     pub fn tick(&mut self, now: u64) -> Result<Option<Press>, P::Error> {
         if !self.pin.is_high()? {
             (self.since, self.told, self.seen_released) = (None, false, true);

@@ -10,8 +10,9 @@
 //! | [`watchdog`] | the watchdog that the device tree or the board file names |
 //! | `sys_gpio`, `sys_watchdog` | ioctls; the only `unsafe` |
 //!
-//! What always holds: hardware that fails or is absent is an error value, never a panic; nothing here blocks; a
-//! watchdog is opened only when it was named (opening one starts it, and QEMU's bcm2835 one resets at once).
+//! What always holds: hardware that fails or is absent is an error value, never a panic; nothing
+//! here blocks; a watchdog is opened only when it was named (opening one starts it, and QEMU's
+//! bcm2835 one resets at once).
 //!
 //! `sources/` holds what kernel and U-Boot are built from; see the image builder.
 

@@ -1,4 +1,5 @@
-//! Where pins come from: the LED class of the kernel, rppal on a Raspberry Pi, the GPIO character device elsewhere.
+//! Where pins come from: the LED class of the kernel, rppal on a Raspberry Pi, the GPIO character
+//! device elsewhere.
 
 use crate::{
     Error,
@@ -88,7 +89,8 @@ fn rppal_pin(line: &GpioLine) -> Result<rppal::gpio::Pin, Error> {
     rppal::gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(failed)
 }
 
-/// Whether the line is the Pi's own and rppal can reach it (it maps `/dev/gpiomem`, which a kernel may not offer).
+/// Whether the line is the Pi's own and rppal can reach it (it maps `/dev/gpiomem`, which a kernel
+/// may not offer).
 fn is_raspberry(line: &GpioLine) -> bool {
     line.chip.starts_with(RASPBERRY_CHIP)
         && Path::new("/dev/gpiomem").exists()

@@ -1,5 +1,5 @@
-//! The watchdog. Which one: `/chosen/holdfast,watchdog` of the device tree, else the board file, else none. It is
-//! looked for by its driver's identity in sysfs, which does not open it.
+//! The watchdog. Which one: `/chosen/holdfast,watchdog` of the device tree, else the board file,
+//! else none. It is looked for by its driver's identity in sysfs, which does not open it.
 
 use crate::{Error, sys_watchdog};
 use std::{
@@ -47,7 +47,8 @@ impl Kind {
     }
 }
 
-/// The kind to use: the device tree decides before the board file. An unknown name is an error, and none is opened.
+/// The kind to use: the device tree decides before the board file. An unknown name is an error, and
+/// none is opened.
 pub fn chosen(board: Option<&str>) -> Result<Kind, Error> {
     let tree = fs::read_to_string(CHOSEN).ok();
     let tree = tree.as_deref().map(|text| text.trim_end_matches('\0'));

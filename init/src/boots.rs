@@ -1,5 +1,6 @@
-//! Why the machine started, and the record of the last boots. Before an orderly end the reason is written to
-//! [`REASON`]; it is read and removed at the next start, so an end that nobody ordered leaves none.
+//! Why the machine started, and the record of the last boots. Before an orderly end the reason is
+//! written to [`REASON`]; it is read and removed at the next start, so an end that nobody ordered
+//! leaves none.
 
 use crate::{Result, error::At, files};
 use protocol::control::{BootReason, BootRecord};
@@ -43,8 +44,9 @@ pub struct Evidence {
     pub data: bool,
 }
 
-/// The reason, from what was found. A panic is surest; what was recorded comes before the watchdog, as its bit
-/// survives a reboot on some boards; nothing at all with a readable /data is a loss of power.
+/// The reason, from what was found. A panic is surest; what was recorded comes before the watchdog,
+/// as its bit survives a reboot on some boards; nothing at all with a readable /data is a loss of
+/// power.
 pub fn reason(evidence: Evidence) -> BootReason {
     match evidence {
         Evidence { panic: Some(text), .. } => BootReason::Panic(text),

@@ -1,5 +1,5 @@
-//! The server's side of init's control socket: frames in, frames out, never blocking, never more than
-//! [`CLIENT_LIMIT`] clients. What a request means is the machine's business.
+//! The server's side of init's control socket: frames in, frames out, never blocking, never more
+//! than [`CLIENT_LIMIT`] clients. What a request means is the machine's business.
 
 use crate::{Result, error::At};
 use protocol::control::{self, InitRequest, InitResponse};
@@ -15,7 +15,8 @@ use std::{
     },
 };
 
-/// Clients at once: each service has one, snapctl and people the rest. One more makes the oldest go.
+/// Clients at once: each service has one, snapctl and people the rest. One more makes the oldest
+/// go.
 pub const CLIENT_LIMIT: usize = 24;
 /// Longest request in bytes; ours are below 1 KiB.
 const REQUEST_LIMIT: usize = 16 << 10;
@@ -52,7 +53,8 @@ impl Server {
         std::iter::once((self.listener.as_fd(), false)).chain(clients)
     }
 
-    /// Accepts, reads and writes whatever is possible now, and answers requests by `handle(pid, request)`.
+    /// Accepts, reads and writes whatever is possible now, and answers requests by `handle(pid,
+    /// request)`.
     pub fn serve(&mut self, mut handle: impl FnMut(i32, InitRequest) -> InitResponse) {
         while let Ok((stream, _)) = self.listener.accept() {
             self.accept(stream);
@@ -143,8 +145,8 @@ impl Client {
     }
 }
 
-/// The process and its ancestors, nearest first, up to process 1: a service may be sandboxed behind a reaper, or may
-/// have asked through a child.
+/// The process and its ancestors, nearest first, up to process 1: a service may be sandboxed behind
+/// a reaper, or may have asked through a child.
 pub fn ancestry(pid: i32) -> Vec<i32> {
     /// Deeper than any service nests.
     const DEPTH: usize = 8;

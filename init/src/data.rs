@@ -1,5 +1,6 @@
-//! /boot and /data: p1 read-only, the data partition grown at first boot and mounted. Whatever fails here, the device
-//! stays up: without a usable data partition `/data` is a file system in memory, and a warning says so.
+//! /boot and /data: p1 read-only, the data partition grown at first boot and mounted. Whatever
+//! fails here, the device stays up: without a usable data partition `/data` is a file system in
+//! memory, and a warning says so.
 
 use crate::{
     disk::{Disk, SECTOR, read_superblock},
@@ -74,7 +75,8 @@ fn try_mount(disk: &Disk, warnings: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Grows the mounted ext4 to its device, where that is larger by more than a block group's worth of rounding.
+/// Grows the mounted ext4 to its device, where that is larger by more than a block group's worth of
+/// rounding.
 fn grow_file_system(device: &Path) -> Result<()> {
     let Some(superblock) = read_superblock(device)? else { return Ok(()) };
     let name = device.file_name().unwrap_or_default().to_string_lossy();
@@ -89,7 +91,7 @@ fn grow_file_system(device: &Path) -> Result<()> {
     }
     sys_block::resize_ext4(&File::open(DATA).at("open", DATA)?, blocks)
         .at("grow ext4 on", device)?;
-    kmsg::notice(&format!("data grown to {} MiB", blocks * superblock.block_size >> 20));
+    kmsg::notice(&format!("data grown to {} MiB", (blocks * superblock.block_size) >> 20));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! The boot disk and its partitions, found through sysfs. Never by guessing a name: the chain of the mounted root is
-//! followed down to the disk; only where the root is no block device (an initramfs) a disk with our signature is
-//! looked for.
+//! The boot disk and its partitions, found through sysfs. Never by guessing a name: the chain of
+//! the mounted root is followed down to the disk; only where the root is no block device (an
+//! initramfs) a disk with our signature is looked for.
 
 use crate::{
     Error,
@@ -116,8 +116,9 @@ impl Disk {
         })
     }
 
-    /// Grows a partition, the last one of the disk, to the disk's end: table first, then the kernel. `false` when it
-    /// is there already. One sector is written, so a power cut leaves the old table or the new one.
+    /// Grows a partition, the last one of the disk, to the disk's end: table first, then the
+    /// kernel. `false` when it is there already. One sector is written, so a power cut leaves the
+    /// old table or the new one.
     pub fn grow_partition(&self, number: u32) -> Result<bool> {
         let path = self.device();
         let sectors =
@@ -142,8 +143,8 @@ pub fn read_superblock(device: &Path) -> Result<Option<Superblock>> {
     Ok(Superblock::parse(&raw))
 }
 
-/// Changes the length of entry `number` so that it ends with the disk; the new start and length in sectors, `None`
-/// when nothing is to be gained or another partition lies behind it.
+/// Changes the length of entry `number` so that it ends with the disk; the new start and length in
+/// sectors, `None` when nothing is to be gained or another partition lies behind it.
 fn grown(
     table: &mut [u8; SECTOR as usize],
     number: u32,

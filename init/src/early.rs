@@ -1,5 +1,5 @@
-//! Pseudo file systems and kernel settings: what must be there before anything else. A mount that fails is a
-//! warning; only what cannot be done without it fails later, by name.
+//! Pseudo file systems and kernel settings: what must be there before anything else. A mount that
+//! fails is a warning; only what cannot be done without it fails later, by name.
 
 use rustix::mount::{MountFlags, mount};
 use std::{ffi::CStr, fs, os::unix::fs::symlink};
@@ -14,8 +14,8 @@ struct PseudoMount {
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 const STRICT: MountFlags = SAFE.union(MountFlags::NOEXEC);
 
-/// In this order. /run holds sockets and state of the running system, /tmp is anybody's; both are bounded so that
-/// they cannot take the machine's memory.
+/// In this order. /run holds sockets and state of the running system, /tmp is anybody's; both are
+/// bounded so that they cannot take the machine's memory.
 const MOUNTS: &[PseudoMount] = &[
     PseudoMount { source: "proc", target: "/proc", flags: STRICT, data: None },
     PseudoMount { source: "sysfs", target: "/sys", flags: STRICT, data: None },
@@ -51,7 +51,8 @@ const MOUNTS: &[PseudoMount] = &[
 
 /// Settings of the kernel, with the reason of each.
 const SETTINGS: &[(&str, &str)] = &[
-    // our messages are never dropped for being many; services' output is limited before it gets here
+    // our messages are never dropped for being many; services' output is limited before it gets
+    // here
     ("/proc/sys/kernel/printk_devkmsg", "on"),
     // kernel addresses and log only for those who may administer
     ("/proc/sys/kernel/kptr_restrict", "2"),

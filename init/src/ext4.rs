@@ -1,4 +1,5 @@
-//! The fields of an ext4 superblock that init needs. Source of the format: the kernel's `fs/ext4/ext4.h`.
+//! The fields of an ext4 superblock that init needs. Source of the format: the kernel's
+//! `fs/ext4/ext4.h`.
 
 /// Offset of the superblock in the partition, and its length.
 pub const OFFSET: u64 = 1024;

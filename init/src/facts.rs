@@ -1,4 +1,5 @@
-//! What is known about this boot before anything runs: the kernel's command line, the release, the board.
+//! What is known about this boot before anything runs: the kernel's command line, the release, the
+//! board.
 
 use crate::{Result, error::At, files};
 use protocol::{

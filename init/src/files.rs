@@ -1,4 +1,5 @@
-//! Reading small files with a bound, and replacing files so that a power cut leaves either the old or the new one.
+//! Reading small files with a bound, and replacing files so that a power cut leaves either the old
+//! or the new one.
 
 use crate::error::{At, Result};
 use std::{

@@ -1,6 +1,7 @@
-//! The clock floor. Boards without a real-time clock start in 1970; certificates and assignments then look as if they
-//! were of the future. So the clock is never below the time at which the release was built, nor below the last time
-//! that was seen. init sets it before any service starts; `timed` stores what was seen.
+//! The clock floor. Boards without a real-time clock start in 1970; certificates and assignments
+//! then look as if they were of the future. So the clock is never below the time at which the
+//! release was built, nor below the last time that was seen. init sets it before any service
+//! starts; `timed` stores what was seen.
 
 use crate::{Result, files};
 

@@ -1,4 +1,5 @@
-//! The health gate, as a pure machine: what must hold before a slot is confirmed, and what follows when it does not.
+//! The health gate, as a pure machine: what must hold before a slot is confirmed, and what follows
+//! when it does not.
 //!
 //! | all hold | time is up | trial | before | then |
 //! |---|---|---|---|---|
@@ -9,11 +10,13 @@
 //! | no | yes | no | starting | unhealthy: report, stay up |
 //! | no | any | any | healthy | healthy until [`GRACE_MS`] passed, then unhealthy: report, stay up |
 //!
-//! A trial that was confirmed is a confirmed slot; nothing that happens later takes that back by itself.
+//! A trial that was confirmed is a confirmed slot; nothing that happens later takes that back by
+//! itself.
 
 use protocol::control::Health;
 
-/// After the gate, a required service may be down this long (a restart, an update of an app) before it is reported.
+/// After the gate, a required service may be down this long (a restart, an update of an app) before
+/// it is reported.
 pub const GRACE_MS: u64 = 60_000;
 
 /// What follows from a decision; each is returned once.

@@ -1,8 +1,8 @@
-//! init's own messages: written to the kernel's log, so that each line reaches the console whole, carries the
-//! kernel's time and is part of what pstore keeps over a panic. Form: `holdfast: TEXT`.
+//! init's own messages: written to the kernel's log, so that each line reaches the console whole,
+//! carries the kernel's time and is part of what pstore keeps over a panic. Form: `holdfast: TEXT`.
 //!
-//! Never blocks longer than the console's driver needs for one line, and never fails: a message that cannot be
-//! written is dropped.
+//! Never blocks longer than the console's driver needs for one line, and never fails: a message
+//! that cannot be written is dropped.
 
 use std::{fs::File, io::Write, sync::OnceLock};
 

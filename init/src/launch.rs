@@ -14,7 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Processes and threads of a service that says nothing: enough for any, few enough to survive a fork bomb.
+/// Processes and threads of a service that says nothing: enough for any, few enough to survive a
+/// fork bomb.
 const DEFAULT_PROCESSES: u64 = 64;
 
 /// A started service.

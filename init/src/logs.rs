@@ -1,5 +1,6 @@
-//! Output of services: bounded in memory, on the card, and in rate. A service that floods its log loses lines, not the
-//! card's life or the machine's processor; how many it lost is written once the flood ends.
+//! Output of services: bounded in memory, on the card, and in rate. A service that floods its log
+//! loses lines, not the card's life or the machine's processor; how many it lost is written once
+//! the flood ends.
 
 use crate::clock::utc_text;
 use std::{
@@ -10,7 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A log file larger than this is renamed to `NAME.log.1`, so that a service has at most twice this on the card.
+/// A log file larger than this is renamed to `NAME.log.1`, so that a service has at most twice this
+/// on the card.
 pub const FILE_LIMIT: u64 = 256 << 10;
 /// Longest line in bytes; the rest is cut.
 pub const LINE_LIMIT: usize = 1024;
@@ -51,7 +53,8 @@ impl Log {
         }
     }
 
-    /// Takes what a service wrote; returns the whole lines that were accepted. `now` in milliseconds.
+    /// Takes what a service wrote; returns the whole lines that were accepted. `now` in
+    /// milliseconds.
     pub fn feed(&mut self, bytes: &[u8], now: u64) -> Vec<String> {
         let mut accepted = Vec::new();
         for byte in bytes {
@@ -128,11 +131,12 @@ impl Log {
         true
     }
 
-    /// The last lines, oldest first: from the file, or from memory when that cannot be read.
+    /// The last lines, oldest first: from the card, or from memory when that cannot be read.
     pub fn tail(&self, lines: usize) -> Vec<String> {
-        let mut found = tail_of(&self.path).unwrap_or_default();
-        if found.len() < lines {
-            let mut older = tail_of(&self.path.with_extension("log.1")).unwrap_or_default();
+        let (mut found, whole) = tail_of(&self.path).unwrap_or((Vec::new(), true));
+        if whole && found.len() < lines {
+            let older = tail_of(&self.path.with_extension("log.1"));
+            let (mut older, _) = older.unwrap_or_default();
             older.append(&mut found);
             found = older;
         }
@@ -148,15 +152,17 @@ impl Log {
     }
 }
 
-fn tail_of(path: &Path) -> std::io::Result<Vec<String>> {
+/// The lines at a file's end, and whether they are all that it has.
+fn tail_of(path: &Path) -> std::io::Result<(Vec<String>, bool)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_LIMIT)))?;
     let mut bytes = Vec::new();
     file.take(TAIL_LIMIT).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let skip = usize::from(length > TAIL_LIMIT);
-    Ok(text.lines().skip(skip).map(String::from).collect())
+    let whole = length <= TAIL_LIMIT;
+    let skip = usize::from(!whole); // the first is cut
+    Ok((text.lines().skip(skip).map(String::from).collect(), whole))
 }
 
 #[cfg(test)]
@@ -180,9 +186,15 @@ mod tests {
             fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).collect();
         assert_eq!(sizes.len(), 2);
         assert!(sizes.iter().all(|size| *size < FILE_LIMIT + 2000), "{sizes:?}");
-        let tail = log.tail(3);
-        assert!(tail[2].contains("line 19999 ") && tail.len() == 3);
-        assert_eq!(log.tail(2000).len(), 2000, "reaches into the older file");
+        let number = |line: &String| line.split(' ').nth(2).unwrap().parse::<u32>().unwrap();
+        let tail: Vec<u32> = log.tail(1000).iter().map(number).collect();
+        assert_eq!(tail, (19_000..20_000).collect::<Vec<u32>>());
+        fs::remove_file(dir.join("x.log")).unwrap();
+        log.close();
+        log.write("line 20000 is alone in its file");
+        let tail: Vec<u32> = log.tail(2).iter().map(number).collect();
+        assert_eq!(tail[1], 20_000);
+        assert_eq!(tail.len(), 2, "reaches into the older file");
         fs::remove_dir_all(&dir).unwrap();
     }
 

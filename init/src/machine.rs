@@ -1,6 +1,7 @@
-//! PID 1's one loop. It waits in one `poll` for signals, control clients, output of services and the nearest
-//! deadline, then looks at everything once; each look does only what is possible now. Nothing here may wait for a
-//! process, and nothing may panic on what it reads: the end of PID 1 is the end of the machine.
+//! PID 1's one loop. It waits in one `poll` for signals, control clients, output of services and
+//! the nearest deadline, then looks at everything once; each look does only what is possible now.
+//! Nothing here may wait for a process, and nothing may panic on what it reads: the end of PID 1 is
+//! the end of the machine.
 
 use crate::{
     boots::{self, BootLog},
@@ -42,7 +43,8 @@ const DISK_WAIT_MS: u64 = 5_000;
 const IDLE_MS: u64 = 30_000;
 /// Time-out of the watchdog in seconds: the Raspberry Pi's can do 15 at most.
 const WATCHDOG_TIMEOUT_S: u32 = 15;
-/// Bytes of one service's output that are taken in one turn, so that a flood does not starve the others.
+/// Bytes of one service's output that are taken in one turn, so that a flood does not starve the
+/// others.
 const OUTPUT_TURN: usize = 16 << 10;
 /// Warnings that are kept.
 const WARNING_LIMIT: usize = 20;

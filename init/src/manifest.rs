@@ -1,6 +1,6 @@
-//! Service manifests, `/etc/holdfast/services/*.toml`: what runs, in which order, and with which rights. What a manifest
-//! does not ask for, the service cannot do. A broken manifest is an error that names file and field; it does not stop
-//! the others.
+//! Service manifests, `/etc/holdfast/services/*.toml`: what runs, in which order, and with which
+//! rights. What a manifest does not ask for, the service cannot do. A broken manifest is an error
+//! that names file and field; it does not stop the others.
 
 use crate::{
     Error,

@@ -1,4 +1,5 @@
-//! How a base service says that it is ready. A device without a reachable init (a test) is no reason to end.
+//! How a base service says that it is ready. A device without a reachable init (a test) is no
+//! reason to end.
 
 use protocol::control::{INIT_SOCKET, InitRequest, InitResponse, call};
 use std::{os::unix::net::UnixStream, time::Duration};

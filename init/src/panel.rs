@@ -1,5 +1,6 @@
-//! What a person sees and touches: the status LED follows health and updates, the reset button held long asks for a
-//! reboot. A board without either has none; one that fails is left alone afterwards.
+//! What a person sees and touches: the status LED follows health and updates, the reset button held
+//! long asks for a reboot. A board without either has none; one that fails is left alone
+//! afterwards.
 
 use board_support::{
     Board,

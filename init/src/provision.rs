@@ -1,12 +1,14 @@
-//! `device.toml`: imported from the boot partition to `/data/system/device.toml`, once for each content; then the
-//! fleet's token is taken out of the card's readable copy.
+//! `device.toml`: imported from the boot partition to `/data/system/device.toml`, once for each
+//! content; then the fleet's token is taken out of the card's readable copy.
 //!
 //! What always holds:
-//! - The stored configuration is replaced whole or not at all; a broken file leaves the last good one in force.
+//! - The stored configuration is replaced whole or not at all; a broken file leaves the last good
+//!   one in force.
 //! - The token is on /data, synced, before it is taken from /boot.
-//! - The file on /boot is changed in place and keeps its length: FAT's rename is not atomic, and this way neither
-//!   directory nor allocation table change. What is about to be overwritten is noted on /data first, so that a
-//!   line that a power cut left half overwritten is finished at the next boot, wherever it was torn.
+//! - The file on /boot is changed in place and keeps its length: FAT's rename is not atomic, and
+//!   this way neither directory nor allocation table change. What is about to be overwritten is
+//!   noted on /data first, so that a line that a power cut left half overwritten is finished at the
+//!   next boot, wherever it was torn.
 
 use crate::{
     Error, data,
@@ -49,7 +51,8 @@ struct Pending {
     around: String,
 }
 
-/// The configuration in force: imports what is new, takes the last good one otherwise, defaults where there is none.
+/// The configuration in force: imports what is new, takes the last good one otherwise, defaults
+/// where there is none.
 pub fn configuration(warnings: &mut Vec<String>) -> DeviceConfig {
     if Path::new(SOURCE).exists()
         && let Err(error) = import(Path::new(SOURCE), Path::new(STORED), Path::new(IMPORTED))
@@ -148,7 +151,8 @@ fn remember(imported: &Path, what: &Imported) -> Result<()> {
     files::replace(imported, &json, 0o600)
 }
 
-/// A file whose token was taken before still means the same fleet: an enrolment that has not happened yet keeps it.
+/// A file whose token was taken before still means the same fleet: an enrolment that has not
+/// happened yet keeps it.
 fn keep_token(config: &mut DeviceConfig, stored: &Path) {
     let Some(fleet) = &mut config.fleet else { return };
     if fleet.token.is_some() {

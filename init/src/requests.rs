@@ -62,7 +62,7 @@ impl Machine {
     /// Changes the stored state of the slots.
     pub(crate) fn change(
         &self,
-        transition: impl FnOnce(&SlotState) -> std::result::Result<SlotState, bootloader_config::Error>,
+        transition: impl FnOnce(&SlotState) -> slots::Transition,
     ) -> Result<()> {
         let store = self
             .store

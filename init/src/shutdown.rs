@@ -1,5 +1,6 @@
-//! The orderly end: services stopped, dependents first; the rest killed; the reason recorded; /data and /boot
-//! unmounted; then reboot or power-off. A service that does not stop costs its time-out, never the reboot.
+//! The orderly end: services stopped, dependents first; the rest killed; the reason recorded; /data
+//! and /boot unmounted; then reboot or power-off. A service that does not stop costs its time-out,
+//! never the reboot.
 
 use crate::{boots, clock, data, early, kmsg, machine::Machine};
 use protocol::control::BootReason;

@@ -1,8 +1,8 @@
 //! The U-Boot environment on the boot disk: read, changed, written, read back. The state machine is
 //! `bootloader_config::slots`; this is its one place of persistence on a running system.
 //!
-//! Every change is one write of the copy that is not in use, synced and read back from the card. "Could not read" is
-//! an error, never a state.
+//! Every change is one write of the copy that is not in use, synced and read back from the card.
+//! "Could not read" is an error, never a state.
 
 use crate::{
     Error,
@@ -21,6 +21,9 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
 };
+
+/// What a transition of the state machine gives.
+pub type Transition = std::result::Result<SlotState, bootloader_config::Error>;
 
 /// Where the environment lies.
 #[derive(Debug, Clone)]
@@ -44,10 +47,7 @@ impl SlotStore {
     }
 
     /// Applies a transition and stores what it gives; no write when nothing changes.
-    pub fn change(
-        &self,
-        transition: impl FnOnce(&SlotState) -> std::result::Result<SlotState, bootloader_config::Error>,
-    ) -> Result<SlotState> {
+    pub fn change(&self, transition: impl FnOnce(&SlotState) -> Transition) -> Result<SlotState> {
         let disk = OpenOptions::new()
             .read(true)
             .write(true)

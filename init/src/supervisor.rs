@@ -1,5 +1,5 @@
-//! The states of all services, as a pure machine: it is told what happened and says what to do; it starts nothing
-//! and reads no clock.
+//! The states of all services, as a pure machine: it is told what happened and says what to do; it
+//! starts nothing and reads no clock.
 //!
 //! What a supervisor must never do, and this one does not:
 //! - wait for a service: every wait is a deadline that [`Supervisor::tick`] looks at;
@@ -21,8 +21,8 @@ use protocol::control::ServiceStatus;
 
 /// First pause before a restart: short, as most ends are a race at boot.
 pub const BACKOFF_FIRST_MS: u64 = 100;
-/// Longest pause: a broken service must not keep the processor or the card busy, yet come back soon when its reason
-/// passed.
+/// Longest pause: a broken service must not keep the processor or the card busy, yet come back soon
+/// when its reason passed.
 pub const BACKOFF_MAX_MS: u64 = 30_000;
 /// A service that lived this long starts over with the first pause.
 pub const BACKOFF_RESET_MS: u64 = 60_000;
@@ -168,7 +168,8 @@ impl Supervisor {
         manifest.requires.iter().all(up) && manifest.after.iter().all(settled)
     }
 
-    /// Waits for something that failed for good: nobody who only comes `after` it shall wait as well.
+    /// Waits for something that failed for good: nobody who only comes `after` it shall wait as
+    /// well.
     fn hopeless(&self, name: &str) -> bool {
         let Some(service) = self.index_of(name).map(|i| &self.services[i]) else { return true };
         service.state == State::Failed

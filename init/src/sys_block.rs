@@ -1,4 +1,5 @@
-//! Size changes of a partition and of the ext4 in it, both while in use. Wraps ioctl(2): BLKPG, EXT4_IOC_RESIZE_FS.
+//! Size changes of a partition and of the ext4 in it, both while in use. Wraps ioctl(2): BLKPG,
+//! EXT4_IOC_RESIZE_FS.
 
 use std::{io, os::fd::AsRawFd};
 
@@ -44,7 +45,8 @@ pub fn resize_partition(
         data_length: size_of::<BlkpgPartition>() as i32,
         data: &mut partition,
     };
-    // SAFETY: BLKPG reads a blkpg_ioctl_arg whose data points to a blkpg_partition; both live until the call returns.
+    // SAFETY: BLKPG reads a blkpg_ioctl_arg whose data points to a blkpg_partition; both live until
+    // the call returns.
     let result = unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG as _, &mut argument) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -17,7 +17,8 @@ impl Signals {
     /// Blocks the signals and opens the descriptor. `sandbox::spawn` gives children an empty mask.
     pub fn open() -> io::Result<Self> {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset initialises the set before it is read; both calls get a valid pointer to it.
+        // SAFETY: sigemptyset initialises the set before it is read; both calls get a valid pointer
+        // to it.
         let fd = unsafe {
             libc::sigemptyset(set.as_mut_ptr());
             for signal in HANDLED {

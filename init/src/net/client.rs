@@ -1,5 +1,5 @@
-//! The DHCP client as a pure machine (RFC 2131, figure 5): it is told the time and what was received, and says what to
-//! send and what to configure.
+//! The DHCP client as a pure machine (RFC 2131, figure 5): it is told the time and what was
+//! received, and says what to send and what to configure.
 //!
 //! | state | sends | left by |
 //! |---|---|---|

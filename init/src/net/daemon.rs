@@ -1,5 +1,6 @@
-//! netd's loop: waits for an interface, keeps it configured, and writes what it did to `/run/holdfast/net.json` and
-//! `resolv.conf`. Without an interface, a cable or a server it stays, tries again and says so; it never ends by itself.
+//! netd's loop: waits for an interface, keeps it configured, and writes what it did to
+//! `/run/holdfast/net.json` and `resolv.conf`. Without an interface, a cable or a server it stays,
+//! tries again and says so; it never ends by itself.
 
 use super::{
     client::{Client, Output},
@@ -26,7 +27,8 @@ pub const STATE: &str = "/run/holdfast/net.json";
 pub const RESOLV: &str = "/run/holdfast/resolv.conf";
 /// Looked for an interface this often while there is none, and at the carrier at least this often.
 const LOOK_MS: u64 = 250;
-/// Slower, once the interface is there: netlink tells of changes at once, this is for what it misses.
+/// Slower, once the interface is there: netlink tells of changes at once, this is for what it
+/// misses.
 const RECHECK_MS: u64 = 15_000;
 /// Without an address for this long, one line says so.
 const COMPLAIN_MS: u64 = 60_000;

@@ -1,4 +1,5 @@
-//! The IPv4 and UDP headers around a DHCP message: a client without an address cannot use the kernel's UDP.
+//! The IPv4 and UDP headers around a DHCP message: a client without an address cannot use the
+//! kernel's UDP.
 
 use super::dhcp::{CLIENT_PORT, SERVER_PORT};
 

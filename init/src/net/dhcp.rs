@@ -1,5 +1,5 @@
-//! DHCPv4 messages. What is received is checked before any of it is used: nothing here trusts a length, and options
-//! that are not understood are skipped.
+//! DHCPv4 messages. What is received is checked before any of it is used: nothing here trusts a
+//! length, and options that are not understood are skipped.
 
 use std::net::Ipv4Addr;
 
@@ -177,7 +177,8 @@ impl Incoming {
     }
 }
 
-/// Code and value of each option, in the order of the message; an option that comes twice is joined (RFC 3396).
+/// Code and value of each option, in the order of the message; an option that comes twice is joined
+/// (RFC 3396).
 struct Options(Vec<(u8, Vec<u8>)>);
 
 impl Options {

@@ -1,5 +1,5 @@
-//! The interface: finding it, and setting it up. USB adapters come late, so nothing here takes its absence for an
-//! error.
+//! The interface: finding it, and setting it up. USB adapters come late, so nothing here takes its
+//! absence for an error.
 
 use super::{client::Lease, sys_interface as sys};
 use crate::{Result, error::At};

@@ -1,4 +1,5 @@
-//! Interfaces and routes. Wraps ioctl(2): SIOCSIFADDR and its kin, SIOCADDRT; setsockopt(2): SO_ATTACH_FILTER.
+//! Interfaces and routes. Wraps ioctl(2): SIOCSIFADDR and its kin, SIOCADDRT; setsockopt(2):
+//! SO_ATTACH_FILTER.
 
 use std::{
     io,

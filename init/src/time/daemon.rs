@@ -1,5 +1,6 @@
-//! timed's loop: asks one server after the other, sets or slews the clock, stores the time that was seen as the floor
-//! of the next boot. The floor of this boot is in force already: init sets it before any service starts.
+//! timed's loop: asks one server after the other, sets or slews the clock, stores the time that was
+//! seen as the floor of the next boot. The floor of this boot is in force already: init sets it
+//! before any service starts.
 
 use super::{
     schedule::{Adjust, Schedule},

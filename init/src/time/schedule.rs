@@ -47,7 +47,8 @@ impl Schedule {
         if self.synchronised { pause.max(POLL_FIRST_MS) } else { pause }
     }
 
-    /// An answer: what to do, and the pause until the next question. Times in Unix nanoseconds and seconds.
+    /// An answer: what to do, and the pause until the next question. Times in Unix nanoseconds and
+    /// seconds.
     pub fn answered(&mut self, measured: Measured, now_ns: i64, floor_s: u64) -> (Adjust, u64) {
         if now_ns.saturating_add(measured.offset_ns) / 1_000_000_000 < floor_s as i64 {
             return (Adjust::BelowFloor, self.failed());

@@ -1,5 +1,5 @@
-//! SNTP messages. An answer counts only when it passes every check of RFC 4330, section 5: it is from a server, the
-//! server has the time itself, and it answers exactly our question.
+//! SNTP messages. An answer counts only when it passes every check of RFC 4330, section 5: it is
+//! from a server, the server has the time itself, and it answers exactly our question.
 
 /// Bytes of a message without extensions.
 pub const LENGTH: usize = 48;
@@ -52,7 +52,8 @@ pub enum Refused {
     Delay(i64),
 }
 
-/// A question. `nonce` stands where the transmit time would: servers give it back, and it tells nothing about us.
+/// A question. `nonce` stands where the transmit time would: servers give it back, and it tells
+/// nothing about us.
 pub fn question(nonce: u64) -> [u8; LENGTH] {
     let mut message = [0; LENGTH];
     message[0] = 0x23; // no leap warning, version 4, client
@@ -100,7 +101,8 @@ pub fn answer(message: &[u8], nonce: u64, sent: i64, received: i64) -> Result<Me
     Ok(Measured { offset_ns, delay_ns, stratum })
 }
 
-/// A 64-bit timestamp as Unix nanoseconds. Without the top bit it is of the era that begins in 2036.
+/// A 64-bit timestamp as Unix nanoseconds. Without the top bit it is of the era that begins in
+/// 2036.
 fn unix_ns(timestamp: u64) -> i64 {
     let seconds = (timestamp >> 32) as i64;
     let era = if timestamp >> 63 == 0 { 1 << 32 } else { 0 };

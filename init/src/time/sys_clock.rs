@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// Lets the clock run faster or slower until `offset_ns` are made up; replaces what an earlier call left over.
+/// Lets the clock run faster or slower until `offset_ns` are made up; replaces what an earlier call
+/// left over.
 pub fn slew(offset_ns: i64) -> io::Result<()> {
     // SAFETY: timex is plain data; all zero bytes are a valid value.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
