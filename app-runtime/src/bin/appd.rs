@@ -1,0 +1,64 @@
+//! The app daemon. `appd [--root DIR] [--cgroup DIR]`: both for tests; a device uses `/` and `/sys/fs/cgroup/apps`.
+
+use app_runtime::{Error, Result, manager::Manager, notify, paths::Paths, resolver, server};
+use std::{process::ExitCode, rc::Rc};
+use tokio::{runtime, task::LocalSet};
+
+/// Where apps' groups are on a device.
+const CGROUP: &str = "/sys/fs/cgroup/apps";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("appd: {}: {error}", error.code());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments() -> std::result::Result<Paths, lexopt::Error> {
+    let (mut root, mut cgroup) = ("/".into(), CGROUP.into());
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            lexopt::Arg::Long("root") => root = parser.value()?,
+            lexopt::Arg::Long("cgroup") => cgroup = parser.value()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Paths::new(root, cgroup))
+}
+
+fn run() -> Result<()> {
+    let paths = arguments().map_err(|e| Error::refused("usage", e))?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .thread_stack_size(512 * 1024)
+        .build()
+        .map_err(|e| Error::Io { operation: "start", object: "runtime".into(), source: e })?;
+    LocalSet::new().block_on(&runtime, serve(paths))
+}
+
+async fn serve(paths: Paths) -> Result<()> {
+    let manager = Rc::new(Manager::open(paths.clone())?);
+    resolver::refresh(&paths)?;
+    let listener = server::bind(&paths.socket())?;
+    tokio::task::spawn_local(server::serve(listener, manager.clone()));
+    tokio::task::spawn_local(resolver::follow(paths.clone()));
+    // init's health gate waits for appd, not for every app.
+    let socket = paths.init_socket();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = notify::ready(&socket) {
+            eprintln!("telling init: {error}");
+        }
+    });
+    manager.start_all().await;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(|e| Error::Io { operation: "watch", object: "SIGTERM".into(), source: e })?;
+    terminate.recv().await;
+    manager.stop_all().await;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! A snap from an HTTP address, into appd's own directory. Runs on a thread of its own.
+
+use crate::{
+    data,
+    error::{Context, Error, Result},
+    incoming::MAX_SNAP,
+    paths::Paths,
+    verify,
+};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// For the connection and the head of the answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For all of it.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Fetches `url` to the partial file `number`, and compares its digest where one is given.
+pub fn fetch(paths: &Paths, url: &str, sha256: Option<[u8; 32]>, number: u32) -> Result<PathBuf> {
+    let to = paths.partial(number);
+    let result = fetch_to(paths, url, sha256, &to);
+    if result.is_err() {
+        let _ = fs::remove_file(&to);
+    }
+    result.map(|()| to)
+}
+
+fn fetch_to(paths: &Paths, url: &str, sha256: Option<[u8; 32]>, to: &PathBuf) -> Result<()> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(Error::refused("bad-url", format!("{url}: not http:// or https://")));
+    }
+    let failed = |e: ureq::Error| Error::refused("download", format!("{url}: {e}"));
+    let response = agent(paths)?.get(url).call().map_err(failed)?;
+    let length = response.body().content_length();
+    let needed = length.unwrap_or(0);
+    if needed > MAX_SNAP {
+        let why = format!("{url}: {needed} bytes, at most {MAX_SNAP}");
+        return Err(Error::refused("snap-too-large", why));
+    }
+    data::check_space(url, &paths.files(), needed)?;
+    let mut body = response.into_body().into_reader().take(MAX_SNAP);
+    let mut file = File::create(to).at("create", to)?;
+    let got = io::copy(&mut body, &mut file)
+        .map_err(|e| Error::refused("download", format!("{url}: {e}")))?;
+    if length.is_some_and(|length| length != got) {
+        let why = format!("{url}: {got} of {needed} bytes");
+        return Err(Error::refused("download", why));
+    }
+    file.sync_all().at("sync", to)?;
+    let Some(expected) = sha256 else { return Ok(()) };
+    if verify::digest(url, &mut File::open(to).at("open", to)?)? != expected {
+        return Err(Error::refused("digest", format!("{url}: not the SHA-256 that was asked for")));
+    }
+    Ok(())
+}
+
+/// Trusts the fleet's certificate authority where the device has one.
+fn agent(paths: &Paths) -> Result<ureq::Agent> {
+    let authority = paths.authority();
+    let roots = match fs::read(&authority) {
+        Ok(pem) => vec![
+            Certificate::from_pem(&pem)
+                .map_err(|e| Error::refused("download", format!("{}: {e}", authority.display())))?,
+        ],
+        Err(_) => Vec::new(),
+    };
+    let tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
+    Ok(ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(TOTAL_TIMEOUT))
+        .build()
+        .into())
+}

@@ -1,0 +1,108 @@
+//! From a file to a checked snap in appd's own directory. Runs on a thread of its own: it copies and hashes.
+
+use crate::{
+    data,
+    error::{Context, Error, Result},
+    meta::{self, Snap},
+    mounting,
+    paths::Paths,
+    verify::{self, Checked},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Largest snap; a card has room for little more.
+pub const MAX_SNAP: u64 = 1 << 30;
+
+/// A copy that may be installed. Removed when dropped, unless it was taken.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The copy.
+    pub path: PathBuf,
+    /// Its snap.yaml.
+    pub snap: Snap,
+    /// Size in bytes.
+    pub size: u64,
+    /// What the check found.
+    pub checked: Checked,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Copies `source`, unless it is a download that already lies at `copy`, checks the copy and reads its snap.yaml.
+pub fn accept(paths: &Paths, source: &Path, number: u32, dangerous: bool) -> Result<Incoming> {
+    let copy = paths.partial(number);
+    let result = accept_copy(paths, source, &copy, number, dangerous);
+    if result.is_err() {
+        let _ = fs::remove_file(&copy);
+    }
+    result
+}
+
+fn accept_copy(
+    paths: &Paths,
+    source: &Path,
+    copy: &Path,
+    number: u32,
+    dangerous: bool,
+) -> Result<Incoming> {
+    let what = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size = verify::glance(&what, source, dangerous)?;
+    if size > MAX_SNAP {
+        let why = format!("{what}: {size} bytes, at most {MAX_SNAP}");
+        return Err(Error::refused("snap-too-large", why));
+    }
+    if source != copy {
+        data::check_space(&what, &paths.files(), size)?;
+        copy_synced(source, copy, size)?;
+    }
+    let checked = verify::check(&what, copy, &paths.keys(), dangerous)?;
+    let snap = look_inside(paths, &what, copy, number, checked.image)?;
+    if checked.name.as_ref().is_some_and(|name| *name != snap.name) {
+        let why = format!("{what}: signed for another name than {}", snap.name);
+        return Err(Error::refused("snap-signature", why));
+    }
+    Ok(Incoming { path: copy.to_path_buf(), snap, size, checked })
+}
+
+fn copy_synced(source: &Path, copy: &Path, size: u64) -> Result<()> {
+    let from = File::open(source).at("open", source)?;
+    let mut to = File::create(copy).at("create", copy)?;
+    let copied = io::copy(&mut io::Read::take(from, size), &mut to).at("copy to", copy)?;
+    if copied != size {
+        let why = format!("{}: {copied} of {size} bytes could be read", source.display());
+        return Err(Error::refused("snap-corrupt", why));
+    }
+    to.sync_all().at("sync", copy)
+}
+
+fn look_inside(paths: &Paths, what: &str, copy: &Path, number: u32, image: u64) -> Result<Snap> {
+    let mount = paths.incoming_mount(number);
+    mounting::mount(what, copy, image, &mount)?;
+    let snap =
+        mounting::read_meta(what, &mount).and_then(|text| meta::parse(&text)).and_then(|snap| {
+            programs_exist(&snap, &mount)?;
+            Ok(snap)
+        });
+    mounting::unmount(&mount)?;
+    snap
+}
+
+/// A command that is not there would only fail at its first start.
+fn programs_exist(snap: &Snap, mount: &Path) -> Result<()> {
+    for (name, app) in &snap.apps {
+        let program = app.command.split(' ').next().unwrap_or_default();
+        if fs::symlink_metadata(mount.join(program)).is_err() {
+            let why = format!("snap.yaml: apps.{name}.command: {program} is not in the snap");
+            return Err(Error::refused("snap-invalid", why));
+        }
+    }
+    Ok(())
+}

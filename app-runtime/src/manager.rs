@@ -1,0 +1,336 @@
+//! All snaps: what is installed, what is mounted, what runs.
+
+use crate::{
+    confine::{self, Place},
+    error::{Context, Error, Result},
+    interface::{Interface, Interfaces},
+    meta::{self, Snap},
+    mounting,
+    paths::Paths,
+    ring,
+    service::Service,
+    state::State,
+    verify,
+};
+use protocol::control::{AppServiceStatus, SnapInfo};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    rc::Rc,
+};
+use tokio::{sync::Mutex, task::JoinHandle};
+
+/// Most lines that a request for logs gets; the log files bound the rest.
+const MAX_LINES: usize = 2000;
+
+/// Everything that appd holds.
+pub struct Manager {
+    /// Where everything lies.
+    pub paths: Paths,
+    pub(crate) interfaces: Interfaces,
+    /// Controllers that the machine lacks.
+    missing: Vec<&'static str>,
+    pub(crate) state: RefCell<State>,
+    running: RefCell<BTreeMap<String, Running>>,
+    /// Why a snap that is installed does not run.
+    broken: RefCell<BTreeMap<String, String>>,
+    /// One change at a time.
+    pub(crate) change: Mutex<()>,
+    incoming: Cell<u32>,
+}
+
+/// A mounted snap with its services.
+struct Running {
+    snap: Rc<Snap>,
+    services: Vec<Rc<Service>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Manager {
+    /// Reads what is installed and removes what an interrupted change left behind. Nothing runs yet.
+    pub fn open(paths: Paths) -> Result<Self> {
+        for directory in [paths.files(), paths.snaps().join("data"), paths.mounts()] {
+            fs::create_dir_all(&directory).at("make directory", &directory)?;
+        }
+        // The kernel lets controllers be enabled from the top down only.
+        if let Some(parent) = paths.cgroup().parent() {
+            sandbox::cgroup::enable_controllers(parent, &confine::CONTROLLERS)?;
+        }
+        let missing = sandbox::cgroup::enable_controllers(paths.cgroup(), &confine::CONTROLLERS)?;
+        if !missing.is_empty() {
+            eprintln!(
+                "no cgroup controllers {}: apps run without those limits",
+                missing.join(", ")
+            );
+        }
+        let interfaces = Interfaces::load(&paths.interfaces())?;
+        let state = State::load(&paths.state())?;
+        let manager = Self {
+            paths,
+            interfaces,
+            missing,
+            state: RefCell::new(state),
+            running: RefCell::default(),
+            broken: RefCell::default(),
+            change: Mutex::new(()),
+            incoming: Cell::new(0),
+        };
+        manager.sweep()?;
+        Ok(manager)
+    }
+
+    /// Removes files and data that the state does not name: a power cut came before the state was written, or after.
+    fn sweep(&self) -> Result<()> {
+        for mount in list(&self.paths.mounts())? {
+            let name = mount.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(".incoming-") {
+                mounting::unmount(&mount)?;
+            }
+        }
+        let state = self.state.borrow();
+        let kept = |name: &str, revision: u32| {
+            state.snaps.get(name).is_some_and(|snap| snap.revisions.contains_key(&revision))
+        };
+        let files: BTreeSet<_> = state
+            .snaps
+            .iter()
+            .flat_map(|(name, snap)| snap.revisions.keys().map(|r| self.paths.file(name, *r)))
+            .collect();
+        for file in list(&self.paths.files())? {
+            if !files.contains(&file) {
+                eprintln!("removing {}: left by an interrupted change", file.display());
+                crate::data::remove(&file)?;
+            }
+        }
+        for directory in list(&self.paths.snaps().join("data"))? {
+            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !state.snaps.contains_key(&name) {
+                crate::data::remove(&directory)?;
+                continue;
+            }
+            for data in list(&directory)? {
+                let revision = data.file_name().and_then(|r| r.to_str()?.parse().ok());
+                if revision.is_some_and(|revision| !kept(&name, revision)) {
+                    crate::data::remove(&data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts all installed snaps. One that fails is told, and stops no other.
+    pub async fn start_all(self: &Rc<Self>) {
+        let _change = self.change.lock().await;
+        let names: Vec<String> = self.state.borrow().snaps.keys().cloned().collect();
+        for name in names {
+            match self.activate_checked(&name).await {
+                Ok(()) => self.services_of(&name).iter().for_each(|service| service.want()),
+                Err(error) => {
+                    eprintln!("{name}: {}: {error}", error.code());
+                    self.broken.borrow_mut().insert(name, error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts stay; init unmounts.
+    pub async fn stop_all(&self) {
+        let services: Vec<Rc<Service>> =
+            self.running.borrow().values().flat_map(|r| r.services.clone()).collect();
+        let stops: Vec<_> = services
+            .into_iter()
+            .map(|service| tokio::task::spawn_local(async move { service.stop().await }))
+            .collect();
+        for stop in stops {
+            let _ = stop.await;
+        }
+    }
+
+    /// Before a snap is mounted after a boot, its bytes are checked again: the data partition is not verified.
+    async fn activate_checked(&self, name: &str) -> Result<()> {
+        let (file, signed, keys) = {
+            let state = self.state.borrow();
+            let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+            let signed = installed.revisions.get(&installed.current).is_some_and(|r| r.signed);
+            (self.paths.file(name, installed.current), signed, self.paths.keys())
+        };
+        let what = name.to_string();
+        let check = move || {
+            verify::check(&what, &file, &keys, !signed).map(drop).map_err(|error| match error {
+                Error::Refused { message, .. } => Error::refused("snap-corrupt", message),
+                other => other,
+            })
+        };
+        blocking(check).await?;
+        self.activate(name)
+    }
+
+    /// Mounts the current revision and makes its services, which do not run yet.
+    pub(crate) fn activate(&self, name: &str) -> Result<()> {
+        let (place, image) = {
+            let state = self.state.borrow();
+            let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+            let missing = self.missing.clone();
+            let place = Place { uid: installed.uid, revision: installed.current, missing };
+            (place, installed.revisions.get(&installed.current).map_or(0, |r| r.image))
+        };
+        let mount = self.paths.mount(name, place.revision);
+        mounting::mount(name, &self.paths.file(name, place.revision), image, &mount)?;
+        let snap = Rc::new(meta::parse(&mounting::read_meta(name, &mount)?)?);
+        if snap.name != name {
+            let why = format!("{name}: the file is a snap named {}", snap.name);
+            return Err(Error::refused("snap-corrupt", why));
+        }
+        let mut services = Vec::new();
+        for (service, app, daemon) in snap.services() {
+            let granted = self.interfaces.grant(name, &snap.interfaces_of(app))?;
+            let granted: Vec<Interface> = granted.into_iter().cloned().collect();
+            services.push(Rc::new(Service::new(
+                service,
+                daemon,
+                app.clone(),
+                snap.clone(),
+                place.clone(),
+                self.paths.clone(),
+                granted,
+            )));
+        }
+        let tasks =
+            services.iter().map(|s| tokio::task::spawn_local(s.clone().supervise())).collect();
+        self.running.borrow_mut().insert(name.into(), Running { snap, services, tasks });
+        self.broken.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    /// Stops the services of a snap and forgets them; its mounts stay.
+    pub(crate) async fn deactivate(&self, name: &str) {
+        for service in self.services_of(name) {
+            service.stop().await;
+        }
+        self.running.borrow_mut().remove(name);
+    }
+
+    /// Number for the next partial file.
+    pub(crate) fn next_incoming(&self) -> u32 {
+        self.incoming.set(self.incoming.get().wrapping_add(1));
+        self.incoming.get()
+    }
+
+    pub(crate) fn services_of(&self, name: &str) -> Vec<Rc<Service>> {
+        self.running.borrow().get(name).map(|r| r.services.clone()).unwrap_or_default()
+    }
+
+    /// Services that `name` means: a snap's, or the one `snap.app`.
+    pub fn find(&self, name: &str) -> Result<Vec<Rc<Service>>> {
+        let snap = name.split('.').next().unwrap_or_default();
+        if !self.state.borrow().snaps.contains_key(snap) {
+            return Err(unknown(snap));
+        }
+        if let Some(why) = self.broken.borrow().get(snap) {
+            return Err(Error::refused("snap-corrupt", why));
+        }
+        let mut services = self.services_of(snap);
+        services.retain(|service| snap == name || service.name == name);
+        if services.is_empty() && snap != name {
+            return Err(Error::refused("no-service", format!("{name}: no such service")));
+        }
+        Ok(services)
+    }
+
+    /// Services of all snaps, or of one.
+    pub fn services(&self, name: Option<&str>) -> Result<Vec<AppServiceStatus>> {
+        let services = match name {
+            Some(name) => self.find(name)?,
+            None => self.running.borrow().values().flat_map(|r| r.services.clone()).collect(),
+        };
+        Ok(services.iter().map(|service| service.describe()).collect())
+    }
+
+    /// All installed snaps.
+    pub fn list(&self) -> Vec<SnapInfo> {
+        let names: Vec<String> = self.state.borrow().snaps.keys().cloned().collect();
+        names.iter().filter_map(|name| self.info(name).ok()).collect()
+    }
+
+    /// All about one.
+    pub fn info(&self, name: &str) -> Result<SnapInfo> {
+        let state = self.state.borrow();
+        let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+        let revision = installed.revisions.get(&installed.current).ok_or_else(|| unknown(name))?;
+        let running = self.running.borrow();
+        let running = running.get(name);
+        let broken = self.broken.borrow().get(name).map(|why| format!("broken: {why}"));
+        let connections = running.map_or_else(Vec::new, |r| self.connections(&r.snap));
+        Ok(SnapInfo {
+            name: name.into(),
+            version: revision.version.clone(),
+            revision: installed.current,
+            summary: broken.or_else(|| running.map(|r| r.snap.summary.clone())).unwrap_or_default(),
+            signed: revision.signed,
+            size: revision.size,
+            services: running
+                .map(|r| r.services.iter().map(|s| s.describe()).collect())
+                .unwrap_or_default(),
+            connections,
+        })
+    }
+
+    /// Names of the interfaces that are granted to any app of a snap.
+    fn connections(&self, snap: &Snap) -> Vec<String> {
+        let wanted: Vec<Vec<String>> =
+            snap.apps.values().map(|app| snap.interfaces_of(app)).collect();
+        let granted: BTreeSet<String> = wanted
+            .iter()
+            .filter_map(|names| self.interfaces.grant(&snap.name, names).ok())
+            .flatten()
+            .map(|interface| interface.name.clone())
+            .collect();
+        granted.into_iter().collect()
+    }
+
+    /// Last lines of the logs of a snap or service, each with its service before it when there are several.
+    pub fn logs(&self, name: &str, lines: u32) -> Result<Vec<String>> {
+        let lines = (lines as usize).min(MAX_LINES);
+        let services = self.find(name)?;
+        if let [service] = services.as_slice() {
+            return Ok(ring::tail(&self.paths.log(&service.name), lines));
+        }
+        let mut all: Vec<String> = Vec::new();
+        for service in &services {
+            let tail = ring::tail(&self.paths.log(&service.name), lines);
+            all.extend(tail.iter().map(|line| match line.split_once(' ') {
+                Some((time, text)) => format!("{time} {}: {text}", service.name),
+                None => line.clone(),
+            }));
+        }
+        all.sort();
+        Ok(all.split_off(all.len().saturating_sub(lines)))
+    }
+}
+
+/// Runs something that waits for disk or network on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::refused("internal", e.to_string())))
+}
+
+pub(crate) fn unknown(name: &str) -> Error {
+    Error::refused("not-installed", format!("{name}: no such snap is installed"))
+}
+
+fn list(directory: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
+    fs::read_dir(directory)
+        .at("list", directory)?
+        .map(|entry| entry.map(|e| e.path()).at("list", directory))
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! Where everything lies, below a prefix (`/` on a device).
+
+use std::path::{Path, PathBuf};
+
+/// All paths of appd.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    root: PathBuf,
+    cgroup: PathBuf,
+}
+
+impl Paths {
+    /// Paths below `root`; app cgroups below `cgroup`.
+    pub fn new(root: impl Into<PathBuf>, cgroup: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), cgroup: cgroup.into() }
+    }
+
+    fn below(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Everything that appd keeps.
+    pub fn snaps(&self) -> PathBuf {
+        self.below("data/snaps")
+    }
+
+    /// The snap files.
+    pub fn files(&self) -> PathBuf {
+        self.snaps().join("files")
+    }
+
+    /// A snap file.
+    pub fn file(&self, name: &str, revision: u32) -> PathBuf {
+        self.files().join(format!("{name}_{revision}.snap"))
+    }
+
+    /// A snap file that is not complete or not accepted yet; removed when appd starts.
+    pub fn partial(&self, number: u32) -> PathBuf {
+        self.files().join(format!("incoming-{number}.partial"))
+    }
+
+    /// Data of a snap, all revisions.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.snaps().join("data").join(name)
+    }
+
+    /// Data that all revisions share.
+    pub fn common(&self, name: &str) -> PathBuf {
+        self.data(name).join("common")
+    }
+
+    /// Data of one revision.
+    pub fn revision_data(&self, name: &str, revision: u32) -> PathBuf {
+        self.data(name).join(revision.to_string())
+    }
+
+    /// Log of a service (`snap.app`).
+    pub fn log(&self, service: &str) -> PathBuf {
+        self.snaps().join("log").join(format!("{service}.log"))
+    }
+
+    /// What is installed.
+    pub fn state(&self) -> PathBuf {
+        self.snaps().join("state.json")
+    }
+
+    /// Mount points of all snaps.
+    pub fn mounts(&self) -> PathBuf {
+        self.below("run/snaps")
+    }
+
+    /// Mount point of a revision.
+    pub fn mount(&self, name: &str, revision: u32) -> PathBuf {
+        self.mounts().join(name).join(revision.to_string())
+    }
+
+    /// Mount point of a snap that is being looked at.
+    pub fn incoming_mount(&self, number: u32) -> PathBuf {
+        self.mounts().join(format!(".incoming-{number}"))
+    }
+
+    /// The copy of resolv.conf that apps see; its inode stays, so that running apps see changes.
+    pub fn app_resolver(&self) -> PathBuf {
+        self.mounts().join(".resolv.conf")
+    }
+
+    /// What netd writes.
+    pub fn resolver(&self) -> PathBuf {
+        self.below("run/holdfast/resolv.conf")
+    }
+
+    /// appd's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.below(protocol::control::APP_SOCKET.trim_start_matches('/'))
+    }
+
+    /// init's control socket.
+    pub fn init_socket(&self) -> PathBuf {
+        self.below(protocol::control::INIT_SOCKET.trim_start_matches('/'))
+    }
+
+    /// The signed key set.
+    pub fn keys(&self) -> PathBuf {
+        self.below("etc/holdfast/keys.cbor")
+    }
+
+    /// Interfaces that may be granted.
+    pub fn interfaces(&self) -> PathBuf {
+        self.below("etc/holdfast/interfaces")
+    }
+
+    /// The fleet's certificate authority, trusted for downloads as well.
+    pub fn authority(&self) -> PathBuf {
+        self.below("data/system/identity/ca.crt")
+    }
+
+    /// cgroup of all apps.
+    pub fn cgroup(&self) -> &Path {
+        &self.cgroup
+    }
+
+    /// cgroup of a service (`snap.app`).
+    pub fn service_cgroup(&self, service: &str) -> PathBuf {
+        self.cgroup.join(service)
+    }
+}

@@ -1,0 +1,39 @@
+//! pidfd_open(2)'s descriptors: they become readable when their process has ended.
+
+use rustix::process::{WaitId, WaitIdOptions};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// A process of ours, watched by the runtime.
+#[derive(Debug)]
+pub struct Watched(AsyncFd<OwnedFd>);
+
+impl Watched {
+    /// Watches a process by its pidfd.
+    pub fn new(pidfd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the descriptor is owned by the value that watches it, and is open until that is dropped.
+        let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+        watched.map(Self).map_err(Into::into)
+    }
+
+    /// Waits until the process has ended; it still has to be reaped.
+    pub async fn ended(&self) {
+        let _ = self.0.readable().await;
+    }
+
+    /// Exit code of the ended process, 128 + N after signal N; `None` when it cannot be told.
+    pub fn reap(&self) -> Option<i32> {
+        let id = WaitId::PidFd(self.as_fd());
+        let status = rustix::process::waitid(id, WaitIdOptions::EXITED).ok()??;
+        status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal))
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
+    }
+}

@@ -1,0 +1,46 @@
+//! The sample app. `hello` greets every few seconds; `hello probe` tries to see the host and prints what it got, one line
+//! an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
+
+mod attempts;
+mod syscalls;
+
+use std::{env, io::Write as _, thread, time::Duration};
+
+/// Between two greetings.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+fn main() {
+    match env::args().nth(1).as_deref() {
+        Some("probe") => probe(),
+        Some("crash") => std::process::exit(3),
+        _ => greet(),
+    }
+}
+
+fn greet() -> ! {
+    let get = |name| env::var(name).unwrap_or_else(|_| "?".into());
+    let (name, version) = (get("SNAP_INSTANCE_NAME"), get("SNAP_VERSION"));
+    let common = get("SNAP_COMMON");
+    let starts = count_start(&common).map_or_else(|e| e.to_string(), |n| n.to_string());
+    loop {
+        println!("Hello from {name} {version}, start {starts}");
+        let _ = std::io::stdout().flush();
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// Counts the starts in the data that all revisions share: what survives restarts, reboots and refreshes.
+fn count_start(common: &str) -> std::io::Result<u32> {
+    let path = format!("{common}/starts");
+    let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    let starts = before.unwrap_or(0) + 1;
+    std::fs::write(path, format!("{starts}\n"))?;
+    Ok(starts)
+}
+
+fn probe() {
+    for line in attempts::all() {
+        println!("probe: {line}");
+    }
+    println!("probe: done");
+}
