@@ -129,6 +129,12 @@ impl Updater {
         if matches!(self.work, Work::Idle) { self.follow_saved(now) } else { Ok(()) }
     }
 
+    /// What failed before it could begin (init did not answer, say) is looked at again.
+    pub fn look_again(&mut self, now: u64) -> Result<(), Error> {
+        let failed = self.status.phase == UpdatePhase::Failed;
+        if failed && matches!(self.work, Work::Idle) { self.follow_saved(now) } else { Ok(()) }
+    }
+
     /// A person asked for the previous slot: what runs now is not installed again until told.
     pub fn roll_back(&mut self) -> Result<(), Error> {
         if let Some(confirmed) = self.state.confirmed.take() {

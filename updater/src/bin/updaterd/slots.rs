@@ -1,0 +1,195 @@
+//! The two slots as block devices.
+//!
+//! The kernel's command line says which slot runs (`holdfast.slot`) and by which PARTUUID it was
+//! found; the other slot is the other partition of the disk with the same signature. Devices are
+//! opened anew for each installation of the daemon and never by a name that was guessed.
+//!
+//! Invariants: the running slot is opened for reading only; the other one exclusively, which the
+//! kernel refuses while anything is mounted from it; reads after a sync come from the card.
+
+use crate::paths::Paths;
+use protocol::control::SlotName;
+use protocol::release::CHUNK_SIZE;
+use rustix::fs::{Advice, OFlags, fadvise};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::num::NonZeroU64;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use updater::Error;
+use updater::ports::{Chunk, Storage};
+
+/// Partition of slot a; slot b follows.
+const PARTITION_A: u32 = 2;
+const PARTITION_B: u32 = 3;
+/// Where an MBR has its signature.
+const SIGNATURE_OFFSET: u64 = 440;
+/// Unit of `size` in sysfs, whatever the card's own sectors are.
+const SECTOR: u64 = 512;
+/// Longest command line read; the kernel's own limit on arm64 is below it.
+const MAX_CMDLINE: u64 = 16 * 1024;
+
+/// The two slots, open.
+pub struct Slots {
+    running: File,
+    target: File,
+    chunks: u32,
+}
+
+struct Partition {
+    device: PathBuf,
+    sectors: u64,
+}
+
+fn storage(what: impl std::fmt::Display) -> Error {
+    Error::Storage(what.to_string())
+}
+
+impl Slots {
+    /// Finds and opens both.
+    pub fn open(paths: &Paths) -> Result<Self, Error> {
+        let (slot, signature) = running_slot(&read_line(paths)?)?;
+        let (running, target) = match slot {
+            SlotName::A => (PARTITION_A, PARTITION_B),
+            SlotName::B => (PARTITION_B, PARTITION_A),
+        };
+        let running = find(paths, signature, running)?;
+        let target = find(paths, signature, target)?;
+        let open = |options: &OpenOptions, partition: &Partition| {
+            let path = &partition.device;
+            options.open(path).map_err(|e| storage(format!("open {}: {e}", path.display())))
+        };
+        let exclusive = OFlags::EXCL.bits().cast_signed();
+        Ok(Self {
+            running: open(OpenOptions::new().read(true), &running)?,
+            target: open(
+                OpenOptions::new().read(true).write(true).custom_flags(exclusive),
+                &target,
+            )?,
+            chunks: (target.sectors.min(running.sectors) * SECTOR / u64::from(CHUNK_SIZE)) as u32,
+        })
+    }
+
+    fn offset(&self, chunk: u32) -> Result<u64, Error> {
+        if chunk >= self.chunks {
+            return Err(storage(format!("chunk {chunk} lies beyond the slot")));
+        }
+        Ok(u64::from(chunk) * u64::from(CHUNK_SIZE))
+    }
+}
+
+/// Read pages are of no use again, and the memory is needed for apps.
+fn forget(file: &File, offset: u64) {
+    let _ = fadvise(file, offset, NonZeroU64::new(u64::from(CHUNK_SIZE)), Advice::DontNeed);
+}
+
+fn read(file: &File, offset: u64, into: &mut Chunk) -> Result<(), Error> {
+    file.read_exact_at(into, offset).map_err(|e| storage(format!("read at {offset}: {e}")))?;
+    forget(file, offset);
+    Ok(())
+}
+
+impl Storage for Slots {
+    fn chunks(&self) -> u32 {
+        self.chunks
+    }
+
+    fn read_running(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
+        read(&self.running, self.offset(chunk)?, into)
+    }
+
+    fn read_target(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
+        read(&self.target, self.offset(chunk)?, into)
+    }
+
+    fn write_target(&mut self, chunk: u32, from: &Chunk) -> Result<(), Error> {
+        let offset = self.offset(chunk)?;
+        let written = self.target.write_all_at(from, offset);
+        written.map_err(|e| storage(format!("write at {offset}: {e}")))
+    }
+
+    fn sync_target(&mut self) -> Result<(), Error> {
+        self.target.sync_data().map_err(|e| storage(format!("sync: {e}")))?;
+        // All of the slot leaves the page cache: what is read back is what the card holds.
+        let _ = fadvise(&self.target, 0, None, Advice::DontNeed);
+        Ok(())
+    }
+}
+
+fn read_line(paths: &Paths) -> Result<String, Error> {
+    let path = paths.at("/proc/cmdline");
+    let mut line = String::new();
+    File::open(&path)
+        .and_then(|file| file.take(MAX_CMDLINE).read_to_string(&mut line))
+        .map_err(|e| storage(format!("read {}: {e}", path.display())))?;
+    Ok(line)
+}
+
+/// Running slot and signature of its disk, from the kernel's command line.
+fn running_slot(line: &str) -> Result<(SlotName, u32), Error> {
+    let slot = line.split_ascii_whitespace().find_map(|w| w.strip_prefix("holdfast.slot="));
+    let (slot, number) = match slot {
+        Some("a") => (SlotName::A, PARTITION_A),
+        Some("b") => (SlotName::B, PARTITION_B),
+        _ => return Err(storage("the command line has no holdfast.slot")),
+    };
+    let missing = || storage("the command line has no PARTUUID of a slot");
+    let uuid = line.split("PARTUUID=").nth(1).ok_or_else(missing)?;
+    let uuid = uuid.get(..11).ok_or_else(missing)?;
+    let (signature, partition) = uuid.split_once('-').ok_or_else(missing)?;
+    let signature = u32::from_str_radix(signature, 16).map_err(|_| missing())?;
+    if u32::from_str_radix(partition, 16) != Ok(number) {
+        return Err(storage("holdfast.slot and PARTUUID name different slots"));
+    }
+    Ok((slot, signature))
+}
+
+/// The partition of this number on the disk of this signature.
+fn find(paths: &Paths, signature: u32, number: u32) -> Result<Partition, Error> {
+    let class = paths.at("/sys/class/block");
+    let entries = fs::read_dir(&class).map_err(|e| storage(format!("list block devices: {e}")))?;
+    for entry in entries.flatten() {
+        let text = |name: &str| fs::read_to_string(entry.path().join(name));
+        let numbered = text("partition").is_ok_and(|text| text.trim().parse() == Ok(number));
+        if !numbered || disk_signature(paths, &entry.path()) != Some(signature) {
+            continue;
+        }
+        let size = text("size").ok().and_then(|text| text.trim().parse().ok());
+        let sectors = size.ok_or_else(|| storage("size of a slot's partition"))?;
+        let device = paths.at("/dev").join(entry.file_name());
+        return Ok(Partition { device, sectors });
+    }
+    Err(storage(format!("no partition {number} on a disk with signature {signature:08x}")))
+}
+
+/// MBR signature of the disk that a partition lies on.
+fn disk_signature(paths: &Paths, partition: &std::path::Path) -> Option<u32> {
+    let place = fs::canonicalize(partition).ok()?;
+    let disk = File::open(paths.at("/dev").join(place.parent()?.file_name()?)).ok()?;
+    let mut signature = [0; 4];
+    disk.read_exact_at(&mut signature, SIGNATURE_OFFSET).ok()?;
+    Some(u32::from_le_bytes(signature))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_slot_is_taken_from_the_command_line_or_not_at_all() {
+        let line = "ro dm-mod.create=\"slot,,0,ro,0 32 linear PARTUUID=484f4c44-03 32768\" \
+                    holdfast.slot=b holdfast.boot=trial";
+        assert_eq!(running_slot(line).unwrap(), (SlotName::B, 0x484f_4c44));
+        for bad in [
+            "",
+            "holdfast.slot=b",
+            "holdfast.slot=c PARTUUID=484f4c44-03",
+            "holdfast.slot=a PARTUUID=484f4c44-03",
+            "holdfast.slot=b PARTUUID=484f4c44",
+            "holdfast.slot=b PARTUUID=484f4c4\u{e9}-03",
+            "holdfast.slot=b PARTUUID=",
+        ] {
+            assert_eq!(running_slot(bad).unwrap_err().code(), "slot-io", "{bad:?}");
+        }
+    }
+}
