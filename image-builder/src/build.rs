@@ -91,6 +91,14 @@ fn check(spec: &ImageSpec) -> Result<()> {
             "sequence {sequence}, floor {floor}: it begins at 1, and the floor is not above it"
         )));
     }
+    // What U-Boot's shell or the kernel would read as more than a part of an argument.
+    if let Some(bad) =
+        spec.cmdline_extra.chars().find(|c| !matches!(c, ' '..='~') || "\"'\\$;".contains(*c))
+    {
+        return Err(Error::input(format!(
+            "kernel command line: the character {bad:?} is not allowed"
+        )));
+    }
     if let Some(overlay) = spec.overlays.iter().find(|overlay| !overlay.is_dir()) {
         return Err(Error::input(format!("overlay {} is not a folder", overlay.display())));
     }

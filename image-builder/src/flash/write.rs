@@ -29,6 +29,7 @@ pub fn image_to_device(image: &Path, device: &Path, progress: Progress<'_>) -> R
 
 /// The same into a regular file, which gets the image's size.
 pub fn image_to_file(image: &Path, path: &Path, progress: Progress<'_>) -> Result<()> {
+    let size = block_map(image)?.image_size;
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
     let file = options.open(path).map_err(Error::file("open", path))?;
@@ -36,7 +37,6 @@ pub fn image_to_file(image: &Path, path: &Path, progress: Progress<'_>) -> Resul
     if !meta.is_file() {
         return Err(Error::input(format!("{} is not a regular file", path.display())));
     }
-    let size = block_map(image)?.image_size;
     file.set_len(size).map_err(Error::file("size", path))?;
     copy(image, &file, path, progress)
 }
