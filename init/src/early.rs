@@ -92,7 +92,8 @@ pub fn prepare() -> Vec<String> {
         let _ = symlink(target, link);
     }
     for (file, value) in SETTINGS {
-        let _ = fs::write(file, value);
+        // printk_devkmsg wants the end of line
+        let _ = fs::write(file, format!("{value}\n"));
     }
     raise_console_level();
     warnings.extend(enable_cgroups());

@@ -5,7 +5,7 @@
 use crate::{boots, clock, data, early, kmsg, machine::Machine};
 use protocol::control::BootReason;
 use rustix::{
-    process::{WaitOptions, waitpid},
+    process::{WaitOptions, wait},
     system::{RebootCommand, reboot},
 };
 use std::{fs, thread, time::Duration};
@@ -44,8 +44,10 @@ impl Machine {
     pub(crate) fn step_shutdown(&mut self, now: u64) {
         let Some(shutdown) = &self.shutdown else { return };
         if !self.supervisor.all_stopped() && now < shutdown.deadline {
-            // stop the next services at once when one has just ended
             return;
+        }
+        for service in self.supervisor.status().iter().filter(|service| service.pid.is_some()) {
+            kmsg::warning(&format!("service {} did not stop", service.name));
         }
         let (power_off, reason) = (shutdown.power_off, shutdown.reason.clone());
         for log in &mut self.logs {
@@ -71,7 +73,7 @@ fn kill_the_rest() {
     crate::sys_signal::kill_all();
     let deadline = clock::now_ms() + KILLED_WAIT_MS;
     while clock::now_ms() < deadline {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
             Ok(None) => thread::sleep(Duration::from_millis(10)),
             Err(_) => return, // no children left
