@@ -23,6 +23,8 @@ struct Build {
     defconfig: &'static str,
     fragment: &'static str,
     platform: Platform,
+    /// Added to the compiler's flags.
+    cflags: &'static str,
 }
 
 fn build_of(which: UBoot) -> Build {
@@ -32,12 +34,15 @@ fn build_of(which: UBoot) -> Build {
             defconfig: "rpi_arm64_defconfig",
             fragment: "u-boot.fragment",
             platform: Platform::RaspberryPi,
+            cflags: "",
         },
         UBoot::Virt => Build {
             part: "u-boot-virt",
             defconfig: "qemu_arm64_defconfig",
             fragment: "u-boot-virt.fragment",
             platform: Platform::Virt,
+            // PCI before the environment: the card that holds it is behind PCI. Not in Kconfig.
+            cflags: " -DCONFIG_SYS_EARLY_PCI_INIT",
         },
     }
 }
@@ -55,7 +60,7 @@ pub(super) fn build(cache: &Cache, which: UBoot) -> Result<PathBuf> {
     let inputs = inputs(&build)?;
     let compiler = compiler()?;
     let digest = Lock::load()?.u_boot.sha256;
-    let recipe = format!("{RECIPE} {SOURCE_DATE_EPOCH} {}", build.defconfig);
+    let recipe = format!("{RECIPE} {SOURCE_DATE_EPOCH} {}{}", build.defconfig, build.cflags);
     let list = [&recipe, &digest, &inputs.fragment, &inputs.environment, &inputs.flags, &compiler];
     let list = list.map(String::as_bytes);
     let folder = cache
@@ -90,7 +95,8 @@ fn make(shop: &Workshop<'_>, tarball: &Path, build: &Build, inputs: &Inputs) -> 
     let make = || {
         let mut command = Command::new("make");
         command.arg("-C").arg(&tree).arg(format!("CROSS_COMPILE={CROSS}"));
-        command.arg(format!("KCFLAGS=-DCFG_ENV_FLAGS_LIST_STATIC=\\\"{}\\\"", inputs.flags));
+        let (flags, more) = (&inputs.flags, build.cflags);
+        command.arg(format!("KCFLAGS=-DCFG_ENV_FLAGS_LIST_STATIC=\\\"{flags}\\\"{more}"));
         command.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH).env("LC_ALL", "C");
         command
     };
