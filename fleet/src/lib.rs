@@ -1,10 +1,11 @@
-//! The fleet server of Holdfast: gateways enrol with it, report to it and are told by it what to run.
+//! The fleet server of Holdfast: gateways enrol with it, report to it and are told by it what to
+//! run.
 //!
 //! ```text
-//! person, programs ── HTTP ──> api, pages ─┐
-//!                                          ├─ core ── store (SQLite), artifacts (files)
-//! device ── HTTPS ──> device ──────────────┤      └── signer (key set, online fleet key)
-//! device ── MQTT ──> mosquitto ── link ──> ingest
+//! person, programs -- HTTP --> api, pages -+
+//!                                          +- core -- store (SQLite), artifacts (files)
+//! device -- HTTPS --> device --------------+      +-- signer (key set, online fleet key)
+//! device -- MQTT --> mosquitto -- link --> ingest
 //! ```
 //!
 //! | module | what |
@@ -19,7 +20,8 @@
 //! | [`ingest`], [`rollout`] | messages become state; state becomes progress |
 //! | [`ca`], [`signer`] | certificates; assignments and commands |
 //! | [`store`], [`artifacts`] | what is kept |
-//! | [`feed`], [`sntp`], [`tls`], [`clock`], [`error`] | news, time for closed networks, listener, time, errors |
+//! | [`feed`], [`sntp`] | news for listeners; time for closed networks |
+//! | [`tls`], [`clock`], [`error`] | listener, time and randomness, errors with their codes |
 //!
 //! Invariants: the server can say who runs what is signed, never what may run (no release key
 //! here); the broker is not trusted (what makes a device act is signed); a device speaks for itself

@@ -91,7 +91,10 @@ fn progress(device: &Device, release: &Release, superseded: bool) -> Progress {
     }
 }
 
-/// | running sequence is the release's, slot confirmed, healthy | update's phase (for this sequence) | step |
+/// `settled`: the release's sequence runs, its slot is confirmed, no trial, healthy. `phase`: the
+/// update's, when it is about this sequence.
+///
+/// | settled | phase | step |
 /// |---|---|---|
 /// | yes | any but trial | confirmed |
 /// | no | none for this sequence, or idle | pending |

@@ -268,7 +268,7 @@ fn port_of(listener: &TcpListener) -> Result<u16, Error> {
         .map_err(|e| Error::Internal(format!("local address: {e}")))
 }
 
-/// A port for the broker, which cannot pick one itself; also finds out now that a given one is taken.
+/// A port for the broker, which cannot pick one itself; finds out now that a given one is taken.
 fn free_port(address: IpAddr, port: u16) -> Result<u16, Error> {
     let wanted = SocketAddr::new(address, port);
     std::net::TcpListener::bind(wanted)

@@ -16,7 +16,7 @@ const CLIENT: u8 = 3;
 const SERVER: u8 = 4;
 /// "An unsynchronised local clock": the reference of a server that has no better one.
 const REFERENCE: &[u8; 4] = b"LOCL";
-/// Claimed distance from a true clock; well above 1 so that a client with a better source prefers it.
+/// Claimed distance from a true clock; well above 1, so that a better source is preferred.
 const STRATUM: u8 = 8;
 /// Precision claimed, as a power of two of a second: about a microsecond.
 const PRECISION: i8 = -20;

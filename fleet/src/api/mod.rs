@@ -4,12 +4,13 @@
 //! | method and path | what |
 //! |---|---|
 //! | GET `devices`, `devices/{id}` | devices; one with history and commands |
-//! | POST `devices/{id}/commands` | a command, `protocol::fleet::Action` or `{"install-snap": {…}}` |
+//! | POST `devices/{id}/commands` | `protocol::fleet::Action` or `{"install-snap": {…}}` |
 //! | POST `devices/{id}/revoke` | its certificate is no longer accepted |
 //! | GET `commands/{id}` | a command and its result |
 //! | GET, POST `releases` | releases; POST a signed manifest (bytes) |
 //! | PUT `releases/{digest}/payload` | its payload (bytes) |
-//! | GET, POST `deployments`, GET `deployments/{id}` | deployments; `{"release", "devices", "ttl"}` |
+//! | GET `deployments`, `deployments/{id}` | deployments and how far their devices are |
+//! | POST `deployments` | `{"release": …, "devices": ["id", …] or "all", "ttl": …}` |
 //! | GET, POST `tokens` | enrolment tokens; `{"ttl", "host"}` |
 //! | GET, POST `snaps?name=` | snaps; POST a file (bytes) |
 //! | GET `audit`, GET `server` | audit log; addresses and CA of this server |

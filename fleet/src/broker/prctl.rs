@@ -1,5 +1,5 @@
-//! `prctl(PR_SET_PDEATHSIG)` for a child: the broker must not outlive the server, however the server
-//! ends.
+//! `prctl(PR_SET_PDEATHSIG)` for a child: the broker must not outlive the server, however the
+//! server ends.
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::os::unix::process::CommandExt;

@@ -74,7 +74,8 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// What of a name may stand in a topic level and a certificate: lower-case letters, digits, hyphens.
+/// What of a name may stand in a topic level and a certificate: lower-case letters, digits and
+/// hyphens.
 fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {

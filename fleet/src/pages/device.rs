@@ -287,7 +287,6 @@ fn log_form(services: &[ServiceStatus]) -> Markup {
                     "Service"
                     select name="service" {
                         @for service in services { option { (service.name) } }
-                        option { "kernel" }
                     }
                 }
                 button disabled[services.is_empty()] { "Fetch" }
@@ -388,7 +387,10 @@ fn history(events: &[Event]) -> Markup {
             @for event in events {
                 li {
                     span.soft { (since(Some(event.time))) }
-                    p { span class={ "tag " (event_colour(&event.kind)) } { (event.kind) } " " (event.text) }
+                    p {
+                        span class={ "tag " (event_colour(&event.kind)) } { (event.kind) } " "
+                        (event.text)
+                    }
                 }
             }
         }

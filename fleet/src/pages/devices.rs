@@ -100,7 +100,7 @@ fn row(device: &Device) -> Markup {
                 } @else if let Some(system) = system {
                     (health_pill(&system.health))
                     @if !system.warnings.is_empty() {
-                        " " (pill("wait", if system.warnings.len() == 1 { "warning" } else { "warnings" }))
+                        " " (pill("wait", "warning"))
                     }
                 } @else {
                     (pill("", "unknown"))

@@ -86,7 +86,11 @@ fn token_list(tokens: &[Token]) -> Markup {
                             }
                         }
                     }
-                    @if token.used.is_some() { (pill("good", "used")) } @else { (pill("wait", "open")) }
+                    @if token.used.is_some() {
+                        (pill("good", "used"))
+                    } @else {
+                        (pill("wait", "open"))
+                    }
                 } }
             }
         }

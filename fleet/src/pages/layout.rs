@@ -62,7 +62,6 @@ pub(super) fn bare(title: &str, body: &Markup) -> Markup {
                     div.panel { div.body {
                         div.hero { img src="/assets/icon.svg" alt=""; h1 { (title) } }
                         (body)
-                        p.small.soft { a href="/" { "Holdfast fleet" } }
                     } }
                 }
             }

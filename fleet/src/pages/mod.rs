@@ -3,8 +3,8 @@
 //! Invariants:
 //! - everything shown passes through maud's escaping; no page holds a script or a style of its own
 //!   (the content security policy forbids both);
-//! - parts marked `data-live` have an id and are complete in themselves: the script replaces them by
-//!   the same part of the page fetched anew;
+//! - parts marked `data-live` have an id and are complete in themselves: the script replaces them
+//!   by the same part of the page fetched anew;
 //! - pages only read; what changes something goes through the API with the page token.
 
 mod assets;
@@ -90,7 +90,14 @@ impl IntoResponse for Refusal {
                     }
                     _ => error.to_string(),
                 };
-                (status, layout::bare("Not found", &html! { p { (text) } })).into_response()
+                (
+                    status,
+                    layout::bare(
+                        if status == StatusCode::NOT_FOUND { "Not found" } else { "That failed" },
+                        &html! { p { (text) } p { a.button href="/" { "To the gateways" } } },
+                    ),
+                )
+                    .into_response()
             }
         }
     }

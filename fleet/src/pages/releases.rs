@@ -61,12 +61,17 @@ fn release_item(release: &Release, devices: &[Device]) -> Markup {
                 " " span.soft.small { "sequence " (release.sequence) ", floor " (release.floor) }
                 p.soft.small {
                     (release.boards.join(", ")) " · " (bytes(release.payload_size)) " · "
-                    span.mono title=(release.digest) { (digest) } " · " (since(Some(release.uploaded)))
+                    span.mono title=(release.digest) { (digest) } " · "
+                    (since(Some(release.uploaded)))
                 }
                 @if !release.notes.is_empty() { p.small { (release.notes) } }
             }
-            @if release.ready { (pill("good", "ready")) } @else { (pill("wait", "payload missing")) }
-            @if release.ready { div.full { (deploy(release, devices)) } }
+            @if release.ready {
+                (pill("good", "ready"))
+                div.full { (deploy(release, devices)) }
+            } @else {
+                (pill("wait", "payload missing"))
+            }
         }
     }
 }
@@ -114,8 +119,14 @@ fn upload() -> Markup {
         header { h2 { "Upload a release" } }
         div.body {
             form.form data-do="release" {
-                label.grow { "Manifest" input type="file" name="manifest" accept=".manifest" required; }
-                label.grow { "Payload" input type="file" name="payload" accept=".payload" required; }
+                label.grow {
+                    "Manifest"
+                    input type="file" name="manifest" accept=".manifest" required;
+                }
+                label.grow {
+                    "Payload"
+                    input type="file" name="payload" accept=".payload" required;
+                }
                 button.main { "Upload" }
                 progress hidden {}
             }
@@ -153,12 +164,15 @@ fn summary(rollout: &Rollout) -> Markup {
 
 fn progress(device: &Progress) -> Markup {
     let (colour, word) = step_text(device.step);
+    let reading = matches!(device.step, Step::Downloading | Step::Verifying);
     html! {
         div.small {
             a href={ "/devices/" (device.device) } { (device.name) } " " (pill(colour, word))
-            @if device.bytes_fetched > 0 { span.soft { " " (bytes(device.bytes_fetched)) " fetched" } }
+            @if device.bytes_fetched > 0 {
+                span.soft { " " (bytes(device.bytes_fetched)) " fetched" }
+            }
             @if let Some(failure) = &device.failure { p.soft { (failure.message) } }
-            @if matches!(device.step, Step::Downloading | Step::Verifying) && device.chunks_total > 0 {
+            @if reading && device.chunks_total > 0 {
                 (bar(device.chunks_done, device.chunks_total))
             }
         }

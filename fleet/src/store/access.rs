@@ -83,8 +83,8 @@ impl Store {
 
     /// Uses a token for a device with the key `key`, in one transaction.
     ///
-    /// A device that lost power before it stored the answer asks again: the same token is good again
-    /// for the same key, until it expires.
+    /// A device that lost power before it stored the answer asks again: until it expires, the same
+    /// token is good again for the same key.
     pub fn enroll(
         &self,
         token: &str,

@@ -61,6 +61,10 @@ impl Browser {
     }
 
     fn call(&mut self, method: &str, params: Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.last += 1;
         let mut message = json!({ "id": self.last, "method": method, "params": params });
         if !self.session.is_empty() {
@@ -75,8 +79,10 @@ impl Browser {
             assert_eq!(answer.pop(), Some(0), "chromium ended while asked {method}");
             let answer: Value = serde_json::from_slice(&answer).expect("JSON");
             if answer["id"] == self.last {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].clone();
+                return match &answer["error"] {
+                    Value::Null => Ok(answer["result"].clone()),
+                    error => Err(error.clone()),
+                };
             }
         }
     }
@@ -86,7 +92,9 @@ impl Browser {
         let scale = if phone { 2 } else { 1 };
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone }),
+            json!({
+                "width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone,
+            }),
         );
     }
 
@@ -105,18 +113,24 @@ impl Browser {
 
     /// The value of an expression in the page.
     pub fn eval(&mut self, expression: &str) -> Value {
-        let answer = self.call(
-            "Runtime.evaluate",
-            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
-        );
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
-        answer["result"]["value"].clone()
+        self.try_eval(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Until an expression is true.
+    fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
+        let answer = self.try_call(
+            "Runtime.evaluate",
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
+        )?;
+        match &answer["exceptionDetails"] {
+            Value::Null => Ok(answer["result"]["value"].clone()),
+            exception => Err(exception.clone()),
+        }
+    }
+
+    /// Until an expression is true; between two pages it has no value at all.
     pub fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
-        while self.eval(&format!("Boolean({expression})")) != Value::Bool(true) {
+        while self.try_eval(&format!("Boolean({expression})")) != Ok(Value::Bool(true)) {
             if Instant::now() > deadline {
                 let text = self.text();
                 panic!("never true: {expression}; the page says:\n{text}");

@@ -229,6 +229,9 @@ fn every_page_fits_a_phone_and_nothing_is_blocked() {
             scene.picture(&format!("{name}-{kind}.png"));
         }
     }
+    scene.browser.size(1180, 560, false);
+    scene.open("/");
+    scene.picture("dashboard.png");
     // Signed out, the page asks for the token again.
     scene.browser.click("form[action='/logout'] button");
     scene.browser.shows("Admin token");
