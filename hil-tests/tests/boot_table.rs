@@ -1,8 +1,9 @@
-//! The boot script decides as `bootloader_config::slots::decide` does: the real U-Boot binary, with the
-//! script in it, runs in QEMU's raspi3b against a card for every row of the decision table.
+//! The boot script decides as `bootloader_config::slots::decide` does: the real U-Boot binary, with
+//! the script in it, runs in QEMU's raspi3b against a card for every row of the decision table.
 //!
-//! The slots of these cards hold a small FIT: its `cmdline` script prints what was chosen. In most cards
-//! its kernel has a wrong digest, so that U-Boot goes on to the next choice and the whole list is seen.
+//! The slots of these cards hold a small FIT: its `cmdline` script prints what was chosen. In most
+//! cards its kernel has a wrong digest, so that U-Boot goes on to the next choice and the whole
+//! list is seen.
 
 use bootloader_config::environment::{Environment, EnvironmentCopy, RawCopy};
 use bootloader_config::layout::{self, ENV_OFFSETS, ENV_SIZE};
@@ -138,8 +139,8 @@ fn volume(tree: &[u8], fault: Option<Fault>) -> Result<Vec<u8>> {
     fat::build(&volume, &files).map_err(unbuilt)
 }
 
-/// An arm64 `Image` (header: the kernel's `Documentation/arch/arm64/booting.rst`) that writes a line to
-/// the PL011 of the Raspberry Pi 3 and waits for ever.
+/// An arm64 `Image` (header: the kernel's `Documentation/arch/arm64/booting.rst`) that writes a
+/// line to the PL011 of the Raspberry Pi 3 and waits for ever.
 fn fake_kernel() -> Vec<u8> {
     const HEADER: usize = 64;
     let mut code: Vec<u32> = vec![
