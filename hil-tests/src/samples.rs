@@ -1,9 +1,17 @@
 //! The sample app of the work tree, packed for the stories: signed, unsigned, and cut short.
 
 use crate::error::{Result, ensure, file};
-use crate::paths;
 use crate::releases::Releases;
-use std::path::PathBuf;
+use crate::{child, paths};
+use image_builder::binaries::TARGET;
+use protocol::keys::PrivateKey;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// The sample app's package, program and snap.
+pub const APP: &str = "hello";
 
 /// Unix seconds of all files of a packed snap: any constant serves.
 const TIME: u64 = 1_700_000_000;
@@ -28,17 +36,34 @@ pub fn truncated(releases: &Releases) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn packed(name: &str, key: Option<&protocol::keys::PrivateKey>) -> Result<Vec<u8>> {
+fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
+    let folder = folder()?;
     let snap = paths::hil()?.join(name);
-    image_builder::app::pack(&folder()?, key, &snap, TIME)?;
-    std::fs::read(&snap).map_err(file("read", snap))
+    image_builder::app::pack(&folder, key, &snap, TIME)?;
+    fs::read(&snap).map_err(file("read", snap))
 }
 
-/// Folder of the sample app.
-fn folder() -> Result<PathBuf> {
-    let folder = paths::work_tree().join("app-runtime/samples/hello");
-    ensure(folder.is_dir(), || format!("no sample app in {}", folder.display()))?;
-    Ok(folder)
+/// Folder of the sample app: its `snap` folder and its program, built for the device.
+fn folder() -> Result<&'static Path> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one = MAKING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(folder) = FOLDER.get() {
+        return Ok(folder);
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--profile", "device", "--package", APP]);
+    cargo.args(["--target", TARGET]).current_dir(paths::work_tree());
+    child::run(&mut cargo)?;
+    let folder = paths::hil()?.join("hello-snap");
+    let _ = fs::remove_dir_all(&folder);
+    let source = paths::work_tree().join("apps/hello/snap");
+    child::run(Command::new("cp").arg("-r").arg(source).arg(&folder))?;
+    let programs = folder.join("bin");
+    fs::create_dir_all(&programs).map_err(file("make", &programs))?;
+    let built = paths::target().join(TARGET).join("device").join(APP);
+    fs::copy(&built, programs.join(APP)).map_err(file("copy", built))?;
+    Ok(FOLDER.get_or_init(|| folder))
 }
 
 /// The app's own report of what it could see holds nothing of the host.

@@ -4,12 +4,12 @@
 use hil::error::ensure;
 use hil::gateway::Gateway;
 use hil::releases::Releases;
-use hil::samples;
+use hil::samples::{self, APP};
 use hil::{Result, provision};
 
-/// Name of the sample app and of its service.
-const APP: &str = "hello";
+/// Services of the sample app: one that greets, one that looks around.
 const SERVICE: &str = "hello.hello";
+const PROBE: &str = "hello.probe";
 
 #[test]
 fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
@@ -33,7 +33,8 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     gateway.wait_service(SERVICE, "active")?;
 
     // The app looked around and said what it saw.
-    let seen = gateway.ok(&format!("logs {APP}"))?;
+    gateway.wait_service(PROBE, "done")?;
+    let seen = gateway.ok(&format!("logs {PROBE}"))?;
     samples::saw_nothing_of_the_host(&seen)?;
 
     // An orderly reboot, then a power cut: the app is there and runs again.

@@ -26,18 +26,15 @@ fn a_broken_device_toml_is_named_and_the_gateway_stays_up() -> Result {
     gateway.card()?.put("device.toml", right.as_bytes())?;
     gateway.power_on()?;
     let status = gateway.wait_healthy()?;
-    ensure(status.hostname == "typo" && status.warnings.is_empty(), || format!("{status:?}"))
+    let complaint = status.warnings.iter().any(|warning| warning.contains("device.toml"));
+    ensure(status.hostname == "typo" && !complaint, || format!("{status:?}"))
 }
 
 #[test]
 fn without_a_network_or_a_broker_the_gateway_stays_up_and_says_so() -> Result {
     let releases = Releases::get()?;
     let mut fleet = FleetServer::start("lost", releases.keys())?;
-    let release = releases.build(|spec| {
-        spec.version = "1.0.1".into();
-        spec.outputs = image_builder::Outputs::Image;
-        spec.health_timeout_s = 20;
-    })?;
+    let release = releases.short_gate()?;
     let mut gateway =
         Gateway::new("lost", &release, &fleet.device_toml("lost")?)?.network(Network::None);
 
