@@ -13,8 +13,9 @@ use std::path::PathBuf;
 const LISTENS: &str = "document.querySelector('.link .dot.on')";
 
 struct Scene {
-    stage: Stage,
+    /// First, so that it ends before the directory that it writes to is removed.
     browser: Browser,
+    stage: Stage,
 }
 
 impl Scene {
@@ -22,7 +23,7 @@ impl Scene {
         let stage = Stage::new();
         let mut browser = Browser::start(&stage.dir.join("browser"));
         browser.size(1180, 800, false);
-        Self { stage, browser }
+        Self { browser, stage }
     }
 
     /// Signs in by the link that the server prints.
