@@ -28,6 +28,8 @@ const SAVED_SIZE_LIMIT: u64 = 128 << 10;
 /// Lines and bytes of a panic's text that go into the record.
 const PANIC_LINES: usize = 8;
 const PANIC_BYTES: usize = 1000;
+/// Characters of each of these lines.
+const PANIC_LINE_CHARACTERS: usize = 160;
 /// The watchdog bit (`WDIOF_CARDRESET`).
 const WATCHDOG_RESET: u32 = 0x20;
 
@@ -94,7 +96,10 @@ fn save_pstore(from: &Path, to: &Path) -> Result<Option<String>> {
             panic.get_or_insert_with(|| last_words(&String::from_utf8_lossy(&bytes)));
             fs::create_dir_all(to).at("create", to)?;
             let kept = bytes.len().min(SAVED_SIZE_LIMIT as usize);
-            let saved = to.join(format!("{:010}-{name}", crate::clock::now_s()));
+            // the clock alone may stand at its floor at each boot of a row of panics
+            let boot = files::read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            let boot = boot.get(..8).unwrap_or_default();
+            let saved = to.join(format!("{:010}-{boot}-{name}", crate::clock::now_s()));
             files::replace(saved, &bytes[bytes.len() - kept..], 0o600)?;
         }
         fs::remove_file(&path).at("remove", &path)?;
@@ -120,7 +125,10 @@ fn last_words(log: &str) -> String {
         .iter()
         .position(|line| line.contains("Kernel panic") || line.contains("Unable to handle kernel"))
         .map_or(lines.len(), |at| at + 1);
-    let mut text = lines[end.saturating_sub(PANIC_LINES)..end].join("\n");
+    let shortened = |line: &&str| line.chars().take(PANIC_LINE_CHARACTERS).collect::<String>();
+    let last: Vec<String> =
+        lines[end.saturating_sub(PANIC_LINES)..end].iter().map(shortened).collect();
+    let mut text = last.join("\n");
     let surplus = text.len().saturating_sub(PANIC_BYTES);
     let cut = (surplus..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.drain(..cut);
