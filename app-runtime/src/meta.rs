@@ -343,7 +343,7 @@ mod tests {
             ("apps: {A: {command: bin/a}}\n", "apps.A: \"A\" is not a name"),
             (
                 "apps: {a: {command: bin/a, restart-delay: soon}}\n",
-                "apps.a.restart-delay: \"soon\" is not a duration",
+                "apps.a: \"soon\" is not a duration",
             ),
             ("environment: {'A=B': x}\n", "environment.A=B: not a variable"),
         ];

@@ -1,0 +1,208 @@
+//! A folder that stands for a device, and the appd that runs on it.
+
+use protocol::keys::{KeySet, PrivateKey};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Far longer than anything takes; only a test that fails waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The key that the device trusts for apps.
+pub fn app_key() -> PrivateKey {
+    PrivateKey::from_seed(&[7; 32])
+}
+
+/// One device.
+pub struct Bench {
+    pub dir: PathBuf,
+    cgroup: PathBuf,
+    appd: Option<Child>,
+    tmpfs: bool,
+}
+
+impl Bench {
+    /// A device with appd running.
+    pub fn new() -> Self {
+        let mut bench = Self::prepare();
+        bench.boot();
+        bench
+    }
+
+    /// A device whose data partition has so many bytes.
+    pub fn with_data_of(bytes: u64) -> Self {
+        let mut bench = Self::prepare();
+        let data = bench.dir.join("data");
+        fs::create_dir_all(&data).unwrap();
+        let size = format!("size={bytes}");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data));
+        bench.tmpfs = true;
+        bench.boot();
+        bench
+    }
+
+    fn prepare() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "these tests need root: they mount");
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("appd-test-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(&name);
+        fs::create_dir_all(dir.join("etc/holdfast")).unwrap();
+        let keys = [1, 2, 3].map(|seed| PrivateKey::from_seed(&[seed; 32]));
+        let [root, release, fleet] = keys.each_ref().map(PrivateKey::public);
+        let set = KeySet::simple(1, &root, &release, &fleet, &app_key().public());
+        fs::write(dir.join("etc/holdfast/keys.cbor"), set.sign(&[&keys[0]]).unwrap()).unwrap();
+        let interfaces = dir.join("etc/holdfast/interfaces");
+        fs::create_dir(&interfaces).unwrap();
+        for name in ["network.toml", "network-bind.toml"] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("interfaces").join(name);
+            fs::copy(from, interfaces.join(name)).unwrap();
+        }
+        fs::create_dir_all(dir.join("run/holdfast")).unwrap();
+        fs::write(dir.join("run/holdfast/resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
+        Self { dir, cgroup: hierarchy().join(name).join("apps"), appd: None, tmpfs: false }
+    }
+
+    /// Starts appd in a mount namespace of its own, so that its mounts end with it, and waits until it answers.
+    pub fn boot(&mut self) {
+        let log =
+            fs::File::options().create(true).append(true).open(self.dir.join("appd.log")).unwrap();
+        let appd = Command::new("unshare")
+            .args(["--mount", "--propagation", "private"])
+            .arg(env!("CARGO_BIN_EXE_appd"))
+            .arg("--root")
+            .arg(&self.dir)
+            .arg("--cgroup")
+            .arg(&self.cgroup)
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.appd = Some(appd);
+        self.until("appd answers", |bench| bench.snapctl(&["list"]).0 == 0);
+    }
+
+    /// As a power cut, as far as appd can tell.
+    pub fn kill(&mut self) {
+        if let Some(mut appd) = self.appd.take() {
+            appd.kill().unwrap();
+            appd.wait().unwrap();
+        }
+    }
+
+    /// Runs snapctl with `--json`; returns its exit code and what it printed.
+    pub fn snapctl(&self, words: &[&str]) -> (i32, Value) {
+        let output = Command::new(env!("CARGO_BIN_EXE_snapctl"))
+            .arg("--root")
+            .arg(&self.dir)
+            .arg("--json")
+            .args(words)
+            .output()
+            .unwrap();
+        let value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (output.status.code().unwrap(), value)
+    }
+
+    /// Runs snapctl, which must succeed.
+    pub fn ask(&self, words: &[&str]) -> Value {
+        let (code, value) = self.snapctl(words);
+        assert_eq!(code, 0, "snapctl {words:?}: {value}\n{}", self.log());
+        value
+    }
+
+    /// Installs a file, which must succeed.
+    pub fn install(&self, snap: &Path) -> Value {
+        self.ask(&["install", snap.to_str().unwrap()])
+    }
+
+    /// Runs snapctl, which must be refused; returns code and message.
+    pub fn refused(&self, words: &[&str]) -> (String, String) {
+        let (code, value) = self.snapctl(words);
+        assert_eq!(code, 1, "snapctl {words:?}: {value}");
+        let text = |field: &str| value["error"][field].as_str().unwrap_or_default().to_string();
+        (text("code"), text("message"))
+    }
+
+    /// One service's status.
+    pub fn service(&self, name: &str) -> Value {
+        self.ask(&["services", name])[0].clone()
+    }
+
+    /// What a service printed, without times.
+    pub fn output(&self, service: &str) -> Vec<String> {
+        let lines = self.ask(&["logs", service]);
+        let text = |line: &Value| line.as_str()?.split_once(' ').map(|(_, text)| text.to_string());
+        lines.as_array().unwrap().iter().filter_map(text).collect()
+    }
+
+    /// Waits until something holds.
+    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !holds(self) {
+            assert!(began.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Names in a folder of `data/snaps`.
+    pub fn kept(&self, folder: &str) -> Vec<String> {
+        let Ok(list) = fs::read_dir(self.dir.join("data/snaps").join(folder)) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> =
+            list.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("appd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.kill();
+        if self.tmpfs {
+            let _ = Command::new("umount").arg("-l").arg(self.dir.join("data")).status();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+        // Apps die with appd; their groups are empty a moment later.
+        let parent = self.cgroup.parent().unwrap();
+        let _ = fs::write(parent.join("cgroup.kill"), "1");
+        for group in fs::read_dir(&self.cgroup).into_iter().flatten().flatten() {
+            let began = Instant::now();
+            while fs::remove_dir(group.path()).is_err()
+                && group.path().is_dir()
+                && began.elapsed() < Duration::from_secs(5)
+            {
+                sleep(Duration::from_millis(5));
+            }
+        }
+        let _ = fs::remove_dir(&self.cgroup);
+        let _ = fs::remove_dir(parent);
+    }
+}
+
+/// Where the version 2 hierarchy is.
+fn hierarchy() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields[2] == "cgroup2")
+        .map(|fields| PathBuf::from(fields[1]))
+        .expect("these tests need the cgroup2 file system mounted somewhere")
+}
+
+/// Runs a tool, which must succeed.
+pub fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,10 @@
+//! The real appd with real snaps: mksquashfs, loop mounts, namespaces, signatures, the control socket and snapctl. Needs
+//! root and Debian's squashfs-tools and busybox-static, and says so.
+
+mod bench;
+mod isolation;
+mod life;
+mod power;
+mod refresh;
+mod refusals;
+mod snap;

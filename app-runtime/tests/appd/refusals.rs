@@ -1,0 +1,135 @@
+//! What is not installed, and why.
+
+use crate::{
+    bench::{Bench, app_key},
+    snap::{STEADY, Snap, sign, write},
+};
+use protocol::keys::PrivateKey;
+use std::path::PathBuf;
+
+#[test]
+fn each_refusal_has_its_code_and_leaves_nothing() {
+    let bench = Bench::new();
+    let dir = &bench.dir;
+    let good = Snap::new("good", "1", STEADY);
+    let image = good.image(dir);
+    let signed = sign(image.clone(), &app_key(), None);
+    let yaml = |change: &dyn Fn(&str) -> String| {
+        let snap = Snap { yaml: change(&good.yaml), script: good.script.clone() };
+        sign(snap.image(dir), &app_key(), None)
+    };
+    let mut flipped = signed.clone();
+    flipped[5000] ^= 1;
+    let rows: Vec<(&str, Vec<u8>, &str, &str)> = vec![
+        ("unsigned", image.clone(), "snap-unsigned", "no signature"),
+        (
+            "another's key",
+            sign(image.clone(), &PrivateKey::from_seed(&[9; 32]), None),
+            "snap-signature",
+            "signed by no key of the role",
+        ),
+        ("one bit", flipped, "snap-signature", "sha256"),
+        (
+            "another's name",
+            sign(image.clone(), &app_key(), Some("other")),
+            "snap-signature",
+            "signed for another name than good",
+        ),
+        ("cut", signed[..8192].to_vec(), "snap-corrupt", "truncated: 8192 of"),
+        ("no squashfs", vec![b'x'; 8192], "snap-corrupt", "not a squashfs"),
+        ("too short", vec![b'h'; 10], "snap-corrupt", "too few"),
+        (
+            "unknown field",
+            yaml(&|y| format!("{y}    socket-mode: 1\n")),
+            "snap-invalid",
+            "apps.main: unknown field `socket-mode`",
+        ),
+        ("no yaml in it", yaml(&|_| "[".into()), "snap-invalid", "snap.yaml"),
+        (
+            "another machine",
+            yaml(&|y| format!("{y}architectures: [s390x]\n")),
+            "snap-architecture",
+            "made for s390x",
+        ),
+        (
+            "no program",
+            yaml(&|y| y.replace("bin/main", "bin/none")),
+            "snap-invalid",
+            "apps.main.command: bin/none is not in the snap",
+        ),
+        (
+            "no interface",
+            yaml(&|y| format!("{y}    plugs: [camera]\n")),
+            "interface-unknown",
+            "no interface camera here",
+        ),
+        (
+            "climbing name",
+            yaml(&|y| y.replace("name: good", "name: ../good")),
+            "snap-invalid",
+            "\"../good\" is not a name",
+        ),
+    ];
+    for (what, bytes, code, text) in rows {
+        let path = write(dir, &bytes);
+        let (got, message) = bench.refused(&["install", path.to_str().unwrap()]);
+        assert_eq!(got, code, "{what}: {message}");
+        assert!(message.contains(text), "{what}: {message}");
+        assert_eq!(bench.kept("files"), Vec::<String>::new(), "{what}");
+    }
+    assert_eq!(bench.ask(&["list"]).as_array().unwrap().len(), 0);
+    assert_eq!(bench.refused(&["remove", "good"]).0, "not-installed");
+}
+
+#[test]
+fn dangerous_takes_what_is_not_signed_and_says_so() {
+    let bench = Bench::new();
+    let path = write(&bench.dir, &Snap::new("good", "1", STEADY).image(&bench.dir));
+    let said = bench.ask(&["install", path.to_str().unwrap(), "--dangerous"]);
+    assert_eq!(said["ok"], "good installed 1 (revision 1) (not signed)");
+    assert_eq!(bench.ask(&["info", "good"])["signed"], false);
+    // A cut one is no snap, whoever trusts it.
+    let image = Snap::new("cut", "1", STEADY).image(&bench.dir);
+    let path = write(&bench.dir, &image[..image.len() / 2]);
+    let refused = bench.refused(&["install", path.to_str().unwrap(), "--dangerous"]);
+    assert_eq!(refused.0, "snap-corrupt");
+}
+
+#[test]
+fn a_full_data_partition_is_refused_with_figures() {
+    let bench = Bench::with_data_of(4 << 20);
+    let path: PathBuf = Snap::new("good", "1", STEADY).signed(&bench.dir);
+    let size = path.metadata().unwrap().len();
+    let (code, message) = bench.refused(&["install", path.to_str().unwrap()]);
+    assert_eq!(code, "no-space");
+    let expected = format!("test.snap: needs {size} bytes and 4194304 in reserve, ");
+    assert!(message.starts_with(&expected), "{message}");
+    assert!(message.contains(" are free in "), "{message}");
+    assert_eq!(bench.kept("files"), Vec::<String>::new());
+}
+
+#[test]
+fn from_an_address_only_what_has_the_digest() {
+    use std::io::{Read, Write};
+    let bench = Bench::new();
+    let snap = std::fs::read(Snap::new("good", "1", STEADY).signed(&bench.dir)).unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/good.snap", server.local_addr().unwrap());
+    let answers = [snap[..snap.len() / 2].to_vec(), snap.clone()];
+    let length = snap.len();
+    let serving = std::thread::spawn(move || {
+        for body in answers {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    let (code, message) = bench.refused(&["install", &url]);
+    assert_eq!(code, "download", "{message}");
+    assert_eq!(bench.kept("files"), Vec::<String>::new());
+    assert_eq!(bench.ask(&["install", &url])["ok"], "good installed 1 (revision 1)");
+    serving.join().unwrap();
+    assert_eq!(bench.refused(&["install", "http://127.0.0.1:1/x"]).0, "download");
+}
