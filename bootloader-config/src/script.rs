@@ -115,7 +115,8 @@ fn write_tree(out: &mut impl Write, platform: Platform) -> fmt::Result {
             "setenv hf_fdt",
             "setenv hf_conf ${fdtfile}",
             "setexpr hf_conf sub broadcom/ \"\"",
-            "if test \"${hf_conf}\" = bcm2712-rpi-5-b.dtb; then setenv hf_console ttyAMA10,115200; fi",
+            "if test \"${hf_conf}\" = bcm2712-rpi-5-b.dtb; then \
+             setenv hf_console ttyAMA10,115200; fi",
             "if test -n \"${fdt_addr}\"; then if fdt addr ${fdt_addr}; then \
          if fdt get value hf_use /chosen holdfast,use-firmware-tree; then \
          setenv hf_fdt ${fdt_addr}; \

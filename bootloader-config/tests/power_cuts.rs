@@ -1,14 +1,15 @@
 //! Random sequences of boots, power cuts and commands never lead to a card without a bootable slot.
 //!
 //! The model, stricter than a card:
-//! - A write of an environment copy is cut after any number of bytes; at the cut there is garbage as
-//!   far as the sector goes, or the whole copy is garbage.
-//! - A slot is "good" (boots and is healthy), "sick" (boots, never healthy) or "dead" (does not load).
+//! - A write of an environment copy is cut after any number of bytes; at the cut there is garbage
+//!   as far as the sector goes, or the whole copy is garbage.
+//! - A slot is "good" (boots and is healthy), "sick" (boots, never healthy) or "dead" (does not
+//!   load).
 //!   Only the slot that is not confirmed is ever written; a cut in it leaves it dead.
 //! - The boot loader is [`decide`] and the two environment copies, nothing else.
 //!
-//! Not modelled: a card that loses what it acknowledged, or a confirmed slot that rots. Those are for
-//! the fallback rows of the decision table, which `hil-tests` boots.
+//! Not modelled: a card that loses what it acknowledged, or a confirmed slot that rots. Those are
+//! for the fallback rows of the decision table, which `hil-tests` boots.
 
 use bootloader_config::environment::{EncodedCopy, Environment, EnvironmentCopy, RawCopy};
 use bootloader_config::layout::ENV_SIZE;
@@ -201,7 +202,7 @@ fn a_trial_that_never_reports_ends_after_its_attempts_whatever_is_cut() {
         let state = SlotState::FRESH.stage_trial(Slot::B, attempts).expect("slot b is free");
         while card.store(state, random).is_err() {}
         let mut started = 0;
-        // Nobody is there to drop the trial: the machine hangs and is switched off, again and again.
+        // Nobody drops the trial: the machine hangs and is switched off, again and again.
         for _ in 0..4 * usize::from(TRIAL_ATTEMPTS_MAX) {
             match card.boot(random) {
                 Ok((Slot::B, Mode::Trial)) => started += 1,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 /// What precedes the entries in the lock file.
 const HEAD: &str = "\
-# What kernel, U-Boot and Pi firmware are made of. Fetched through apt, whose signatures are checked;
-# rewritten when a version has left the mirror.
+# What kernel, U-Boot and Pi firmware are made of. Fetched through apt, whose signatures are
+# checked; rewritten when a version has left the mirror.
 ";
 
 /// The whole file.
