@@ -288,7 +288,7 @@ fn the_imager_repository_names_the_compressed_image_with_its_digests() {
 
 #[test]
 fn every_board_builds_from_the_command_line() {
-    for board in ["rpi4", "virt"] {
+    for board in ["rpi4", "rpi5", "virt"] {
         let dir = tempfile::tempdir().unwrap();
         let image_builder::Binaries::Prebuilt(programs) = &SAMPLE.spec.binaries else {
             unreachable!("the sample is made from prebuilt programs")
