@@ -11,7 +11,7 @@
 //! | [`provision`], [`facts`], [`boots`], [`floor`] | `device.toml`; this boot; the last boots; the clock's floor |
 //! | [`slots`] | the U-Boot environment on the disk |
 //! | [`panel`] | status LED and reset button |
-//! | [`files`], [`clock`] | small files; times |
+//! | [`files`], [`clock`], [`memory`] | small files; times; memory of processes |
 //! | [`net`] | netd: link, DHCPv4, DNS |
 //! | [`notify`] | how a service says that it is ready |
 //! | [`time`] | timed: SNTP |
@@ -34,6 +34,7 @@ pub mod launch;
 pub mod logs;
 pub mod machine;
 pub mod manifest;
+pub mod memory;
 pub mod net;
 pub mod notify;
 pub mod panel;

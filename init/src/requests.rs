@@ -1,6 +1,6 @@
 //! What requests on the control socket mean.
 
-use crate::{Error, Result, clock, control, facts, kmsg, machine::Machine, slots};
+use crate::{Error, Result, clock, control, facts, kmsg, machine::Machine, memory, slots};
 use board_support::thermal;
 use bootloader_config::slots::SlotState;
 use protocol::control::{BootKind, BootReason, Failure, InitRequest, InitResponse, SystemStatus};
@@ -105,7 +105,8 @@ impl Machine {
             boot_id: self.facts.boot_id.clone(),
             uptime_s: clock::now_ms() / 1000,
             health: self.gate.health().clone(),
-            services: self.supervisor.status(),
+            services: memory::of_services(self.supervisor.status()),
+            init_memory_kib: memory::of_process(std::process::id()),
             temperature_mc: thermal::temperature_mc(),
             warnings: self.status_warnings(),
         }

@@ -311,6 +311,7 @@ impl Supervisor {
                 pid: s.pid.map(|pid| pid as u32),
                 restarts: s.starts.saturating_sub(1),
                 last_exit: s.last_exit.clone(),
+                memory_kib: None,
             })
             .collect()
     }

@@ -131,6 +131,9 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// How the last process ended, for people.
     pub last_exit: Option<String>,
+    /// Memory in KiB: proportional set size of its processes.
+    #[serde(default)]
+    pub memory_kib: Option<u32>,
 }
 
 /// What init knows of the running system.
@@ -162,6 +165,9 @@ pub struct SystemStatus {
     pub health: Health,
     /// All services.
     pub services: Vec<ServiceStatus>,
+    /// Memory of init itself in KiB: proportional set size.
+    #[serde(default)]
+    pub init_memory_kib: Option<u32>,
     /// System-on-chip temperature in millidegrees Celsius.
     pub temperature_mc: Option<i32>,
     /// Things that need a person's attention (a broken `device.toml`, a full data partition, …), one line each.
@@ -193,7 +199,8 @@ pub enum InitRequest {
     },
     /// Forget a staged trial.
     DropTrial,
-    /// Make the other, previously confirmed, slot the confirmed one (manual rollback after success).
+    /// Stage the other slot, which was confirmed before, as a trial (manual rollback after success);
+    /// whoever asks reboots afterwards.
     Rollback,
     /// Orderly reboot with the reason to record.
     Reboot {

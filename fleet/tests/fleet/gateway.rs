@@ -218,6 +218,7 @@ impl Connection {
 
 pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
     let service = |name: &str| ServiceStatus {
+        memory_kib: None,
         name: name.into(),
         state: "ready".into(),
         pid: Some(40 + name.len() as u32),
@@ -227,6 +228,7 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
     DeviceState {
         device: device.into(),
         system: SystemStatus {
+            init_memory_kib: None,
             hostname: "barn".into(),
             board: "rpi3".into(),
             version: version.into(),

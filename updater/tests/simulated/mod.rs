@@ -385,6 +385,7 @@ impl BootControl for Handle {
         let sim = self.sim();
         let build = sim.running_image().build;
         Ok(SystemStatus {
+            init_memory_kib: None,
             hostname: "gw".into(),
             board: "rpi3".into(),
             version: build.version,

@@ -87,11 +87,17 @@ fn report(line: &Line) -> Result<Report, Problem> {
         Command::Boots => init(InitRequest::Boots),
         Command::SystemLogs(service, lines) => init(InitRequest::Log { service, lines }),
         Command::Reboot(reason) => init(InitRequest::Reboot { reason }),
-        Command::Rollback => init(InitRequest::Rollback),
+        Command::Rollback => rollback(root),
         Command::PowerOff => init(InitRequest::PowerOff),
         Command::UpdateStatus => ask_updater(root, &UpdaterRequest::Status),
         Command::UpdateRetry => ask_updater(root, &UpdaterRequest::Retry),
     }
+}
+
+/// The previous release is tried at the next boot, so that boot follows at once.
+fn rollback(root: &Path) -> Result<Report, Problem> {
+    ask_init(root, &InitRequest::Rollback)?;
+    ask_init(root, &InitRequest::Reboot { reason: "rollback".into() })
 }
 
 /// appd gets an absolute path, because its working directory is another one.

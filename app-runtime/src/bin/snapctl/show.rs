@@ -191,10 +191,13 @@ fn status_text(status: &SystemStatus) -> String {
         .iter()
         .map(|s| {
             let last = s.last_exit.clone().unwrap_or_default();
-            vec![s.name.clone(), s.state.clone(), or_dash(s.pid), s.restarts.to_string(), last]
+            let memory = or_dash(s.memory_kib.map(|kib| size(u64::from(kib) << 10)));
+            let restarts = s.restarts.to_string();
+            vec![s.name.clone(), s.state.clone(), or_dash(s.pid), memory, restarts, last]
         })
         .collect();
-    text + "\n" + &table(&["Service", "State", "Pid", "Restarts", "Last exit"], &rows)
+    let head = ["Service", "State", "Pid", "Memory", "Restarts", "Last exit"];
+    text + "\n" + &table(&head, &rows)
 }
 
 fn kind(kind: BootKind) -> &'static str {
