@@ -1,4 +1,5 @@
-//! Turns `profiles/*.toml` into Rust tables. System calls become `libc::SYS_…`, so a name that does not exist on the
+//! Turns `profiles/*.toml` into Rust tables. System calls become `libc::SYS_…`, so a name that does
+//! not exist on the
 //! target does not compile; one that exists on one architecture only says so with `arch`.
 
 use serde::Deserialize;
@@ -77,11 +78,10 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
             let mut conditions = String::new();
             for When { argument, mask, value, negate } in &allow.when {
                 assert!(*argument < 6, "{name}: {call} has arguments 0 to 5");
-                write!(
-                    conditions,
-                    "Condition {{ argument: {argument}, mask: {mask}, value: {value}, negate: {negate} }}, "
-                )
-                .expect("a string takes all");
+                write!(conditions, "Condition {{ argument: {argument}, mask: {mask}, ")
+                    .expect("a string takes all");
+                write!(conditions, "value: {value}, negate: {negate} }}, ")
+                    .expect("a string takes all");
             }
             writeln!(
                 rules,
@@ -115,7 +115,8 @@ fn main() {
         let constant = name.to_uppercase().replace('-', "_");
         writeln!(
             out,
-            "/// {}\npub static {constant}: Profile = Profile {{\n    name: \"{name}\",\n    rules: &[\n{rules}],\n    absent: &[{absent}],\n}};",
+            "/// {}\npub static {constant}: Profile = Profile {{\n    name: \"{name}\",\n    \
+             rules: &[\n{rules}],\n    absent: &[{absent}],\n}};",
             read(name).purpose
         )
         .expect("a string takes all");

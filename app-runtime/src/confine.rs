@@ -28,7 +28,8 @@ pub struct Place {
     pub uid: u32,
     /// Revision.
     pub revision: u32,
-    /// Controllers that the machine lacks; their limits are not set, which appd's log tells at start.
+    /// Controllers that the machine lacks; their limits are not set, which appd's log tells at
+    /// start.
     pub missing: Vec<&'static str>,
 }
 

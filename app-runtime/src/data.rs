@@ -43,7 +43,8 @@ pub fn check_space(what: &str, path: &Path, needed: u64) -> Result<()> {
     Err(Error::refused("no-space", format!("{what}: {why} in {}", path.display())))
 }
 
-/// Copies the data of one revision for the next. Links are copied as links; sockets and pipes are left out.
+/// Copies the data of one revision for the next. Links are copied as links; sockets and pipes are
+/// left out.
 pub fn copy(what: &str, from: &Path, to: &Path, uid: u32) -> Result<()> {
     check_space(what, to.parent().unwrap_or(to), size(from, 0)?)?;
     make(to, uid)?;

@@ -1,4 +1,5 @@
-//! From a file to a checked snap in appd's own directory. Runs on a thread of its own: it copies and hashes.
+//! From a file to a checked snap in appd's own directory. Runs on a thread of its own: it copies
+//! and hashes.
 
 use crate::{
     data,
@@ -36,7 +37,8 @@ impl Drop for Incoming {
     }
 }
 
-/// Copies `source`, unless it is a download that already lies at `copy`, checks the copy and reads its snap.yaml.
+/// Copies `source`, unless it is a download that already lies at `copy`, checks the copy and reads
+/// its snap.yaml.
 pub fn accept(paths: &Paths, source: &Path, number: u32, dangerous: bool) -> Result<Incoming> {
     let copy = paths.partial(number);
     let result = accept_copy(paths, source, &copy, number, dangerous);

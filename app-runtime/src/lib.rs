@@ -1,9 +1,10 @@
-//! Snaps on a Holdfast device: `appd` installs, runs and supervises them; `snapctl` (in `src/bin`) asks it to.
+//! Snaps on a Holdfast device: `appd` installs, runs and supervises them; `snapctl` (in `src/bin`)
+//! asks it to.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`meta`], [`duration`] | `meta/snap.yaml`, strict |
-//! | [`squashfs`], [`loop_device`], [`mounting`] | a snap file as a read-only mount |
+//! | [`squashfs`], [`loopdev`], [`mounting`] | a snap file as a read-only mount |
 //! | [`verify`] | signature and digest of a snap file |
 //! | [`state`] | what is installed: one file, written in one step |
 //! | [`incoming`], [`download`] | a file or an address becomes a checked copy |
@@ -12,8 +13,10 @@
 //! | [`service`], [`pidfd`], [`ring`] | one task per service: start, supervise, stop; its log |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
-//! What always holds: a snap's bytes are verified in appd's own copy, before the kernel parses them; what is installed
-//! is what `state.json` says, which changes in one rename, so that a power cut leaves the old or the new; a failed
+//! What always holds: a snap's bytes are verified in appd's own copy, before the kernel parses
+//! them; what is installed
+//! is what `state.json` says, which changes in one rename, so that a power cut leaves the old or
+//! the new; a failed
 //! refresh goes back to the old; one snap's trouble stops no other.
 
 pub mod confine;
@@ -24,7 +27,7 @@ mod error;
 pub mod incoming;
 pub mod install;
 pub mod interface;
-pub mod loop_device;
+pub mod loopdev;
 pub mod manager;
 pub mod meta;
 pub mod mounting;

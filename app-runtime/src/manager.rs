@@ -54,7 +54,8 @@ impl Drop for Running {
 }
 
 impl Manager {
-    /// Reads what is installed and removes what an interrupted change left behind. Nothing runs yet.
+    /// Reads what is installed and removes what an interrupted change left behind. Nothing runs
+    /// yet.
     pub fn open(paths: Paths) -> Result<Self> {
         for directory in [paths.files(), paths.snaps().join("data"), paths.mounts()] {
             fs::create_dir_all(&directory).at("make directory", &directory)?;
@@ -86,7 +87,8 @@ impl Manager {
         Ok(manager)
     }
 
-    /// Removes files and data that the state does not name: a power cut came before the state was written, or after.
+    /// Removes files and data that the state does not name: a power cut came before the state was
+    /// written, or after.
     fn sweep(&self) -> Result<()> {
         for mount in list(&self.paths.mounts())? {
             let name = mount.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -140,7 +142,8 @@ impl Manager {
         }
     }
 
-    /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts stay; init unmounts.
+    /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts stay;
+    /// init unmounts.
     pub async fn stop_all(&self) {
         let services: Vec<Rc<Service>> =
             self.running.borrow().values().flat_map(|r| r.services.clone()).collect();
@@ -153,7 +156,8 @@ impl Manager {
         }
     }
 
-    /// Before a snap is mounted after a boot, its bytes are checked again: the data partition is not verified.
+    /// Before a snap is mounted after a boot, its bytes are checked again: the data partition is
+    /// not verified.
     async fn activate_checked(&self, name: &str) -> Result<()> {
         let (file, signed, keys) = {
             let state = self.state.borrow();
@@ -295,7 +299,8 @@ impl Manager {
         granted.into_iter().collect()
     }
 
-    /// Last lines of the logs of a snap or service, each with its service before it when there are several.
+    /// Last lines of the logs of a snap or service, each with its service before it when there are
+    /// several.
     pub fn logs(&self, name: &str, lines: u32) -> Result<Vec<String>> {
         let lines = (lines as usize).min(MAX_LINES);
         let services = self.find(name)?;

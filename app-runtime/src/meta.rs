@@ -1,4 +1,5 @@
-//! `meta/snap.yaml`: the fields of the snapcraft schema that make sense here. Anything else is refused by name and path,
+//! `meta/snap.yaml`: the fields of the snapcraft schema that make sense here. Anything else is
+//! refused by name and path,
 //! never silently dropped.
 
 use crate::{

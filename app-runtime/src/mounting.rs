@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Context, Error, Result},
-    loop_device,
+    loopdev,
 };
 use rustix::{
     io::Errno,
@@ -13,13 +13,14 @@ use std::{fs, io::Read, path::Path};
 /// `SQUASHFS_MAGIC` as statfs tells it.
 const SQUASHFS: i64 = 0x7371_7368;
 
-/// Mounts the first `size` bytes of `file` at `target`, which is made; what is mounted there already stays.
+/// Mounts the first `size` bytes of `file` at `target`, which is made; what is mounted there
+/// already stays.
 pub fn mount(name: &str, file: &Path, size: u64, target: &Path) -> Result<()> {
     fs::create_dir_all(target).at("make directory", target)?;
     if is_mounted(target) {
         return Ok(());
     }
-    let device = loop_device::attach(file, size)?;
+    let device = loopdev::attach(file, size)?;
     let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
     match rustix::mount::mount(&device.path, target, "squashfs", flags, None) {
         Ok(()) => Ok(()),
@@ -31,7 +32,8 @@ pub fn mount(name: &str, file: &Path, size: u64, target: &Path) -> Result<()> {
     }
 }
 
-/// Unmounts and removes the mount point. What is not mounted is fine; what is in use goes when it no longer is.
+/// Unmounts and removes the mount point. What is not mounted is fine; what is in use goes when it
+/// no longer is.
 pub fn unmount(target: &Path) -> Result<()> {
     match rustix::mount::unmount(target, UnmountFlags::DETACH) {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}

@@ -14,7 +14,8 @@ pub struct Watched(AsyncFd<OwnedFd>);
 impl Watched {
     /// Watches a process by its pidfd.
     pub fn new(pidfd: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the descriptor is owned by the value that watches it, and is open until that is dropped.
+        // SAFETY: the descriptor is owned by the value that watches it, and is open until that is
+        // dropped.
         let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
         watched.map(Self).map_err(Into::into)
     }

@@ -1,4 +1,5 @@
-//! The log of one service: two files of bounded size, filled at a bounded rate, so that a chatty app neither fills nor
+//! The log of one service: two files of bounded size, filled at a bounded rate, so that a chatty
+//! app neither fills nor
 //! wears out the card.
 
 use crate::error::{Context, Result};
@@ -41,7 +42,8 @@ impl Ring {
         Ok(Self { path: path.to_path_buf(), file, size, budget: BURST, filled, dropped: 0 })
     }
 
-    /// Writes a line with the time before it, or drops it when there are too many. A full disk drops it as well: the app
+    /// Writes a line with the time before it, or drops it when there are too many. A full disk
+    /// drops it as well: the app
     /// must not stop for its log.
     pub fn write(&mut self, line: &[u8]) {
         let now = Instant::now();
@@ -108,7 +110,8 @@ fn timestamp(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Date of a day since 1970, by counting in years that begin in March, so that the leap day is the last.
+/// Date of a day since 1970, by counting in years that begin in March, so that the leap day is the
+/// last.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -12,7 +12,8 @@ const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 4096..=1 << 20;
 /// Compressors by their number; lzma is not in Linux.
 const COMPRESSORS: [(u16, &str); 5] = [(1, "gzip"), (3, "lzo"), (4, "xz"), (5, "lz4"), (6, "zstd")];
 
-/// Checks the superblock of a file with `available` bytes of squashfs; returns the bytes that the squashfs says it has.
+/// Checks the superblock of a file with `available` bytes of squashfs; returns the bytes that the
+/// squashfs says it has.
 pub fn check(what: &str, header: &[u8], available: u64) -> Result<u64> {
     let corrupt = |why: String| Error::refused("snap-corrupt", format!("{what}: {why}"));
     let header: &[u8; SUPERBLOCK] = header

@@ -1,4 +1,5 @@
-//! What is installed: `state.json`, replaced in one step (new file, fsync, rename, fsync of the directory).
+//! What is installed: `state.json`, replaced in one step (new file, fsync, rename, fsync of the
+//! directory).
 
 use crate::error::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,8 @@ impl State {
         Ok(state)
     }
 
-    /// Replaces the file. Afterwards, and only then, the change is made, whatever happens to the power.
+    /// Replaces the file. Afterwards, and only then, the change is made, whatever happens to the
+    /// power.
     pub fn store(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).context("encode", "state")?;
         replace(path, &text)

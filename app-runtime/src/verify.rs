@@ -47,7 +47,8 @@ fn unsigned(what: &str) -> Error {
     Error::refused("snap-unsigned", format!("{what}: no signature; {how}"))
 }
 
-/// A first look, before anything is copied: superblock, length, and whether there is a signature at all.
+/// A first look, before anything is copied: superblock, length, and whether there is a signature at
+/// all.
 pub fn glance(what: &str, path: &Path, dangerous: bool) -> Result<u64> {
     let mut file = File::open(path).at("open", path)?;
     let found = file.metadata().at("look at", path)?;
@@ -64,7 +65,8 @@ pub fn glance(what: &str, path: &Path, dangerous: bool) -> Result<u64> {
     Ok(size)
 }
 
-/// The whole check. With `dangerous` a missing or wrong signature is no error; the snap is then not signed.
+/// The whole check. With `dangerous` a missing or wrong signature is no error; the snap is then not
+/// signed.
 pub fn check(what: &str, path: &Path, keys: &Path, dangerous: bool) -> Result<Checked> {
     let mut file = File::open(path).at("open", path)?;
     let size = file.metadata().at("look at", path)?.len();

@@ -68,7 +68,8 @@ fn step(
             exec::close_on_exec_from(descriptors.len() as u32)?;
         }
         Op::SecureBits => rustix::thread::set_capabilities_secure_bits(
-            // User 0 gets nothing for being 0, for good; and what is permitted survives the change of ids.
+            // User 0 gets nothing for being 0, for good; and what is permitted survives the change
+            // of ids.
             CapabilitiesSecureBits::NO_ROOT
                 | CapabilitiesSecureBits::NO_ROOT_LOCKED
                 | CapabilitiesSecureBits::KEEP_CAPS,
@@ -155,7 +156,8 @@ fn unshare_cgroup() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::NEWCGROUP)
 }
 
-/// Each capability on its own: the kernel has no call for the whole set, and answers EINVAL past its last one.
+/// Each capability on its own: the kernel has no call for the whole set, and answers EINVAL past
+/// its last one.
 fn drop_bounding_set(keep: CapabilitySet) -> Result<(), Errno> {
     for number in 0..=capability::LAST {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -194,7 +196,8 @@ fn end_if_orphaned(report: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Forks: the child goes on with the plan, this process stays as process 1 of the namespace until it ends.
+/// Forks: the child goes on with the plan, this process stays as process 1 of the namespace until
+/// it ends.
 fn become_reaper(rest: &[Step]) -> Result<(), Errno> {
     // It runs as the app's user and holds a copy of the caller's memory: nobody may look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

@@ -2,7 +2,8 @@
 
 pub use rustix::thread::CapabilitySet;
 
-/// One capability by its name as in capabilities(7), with or without `CAP_`, in any case: `net_admin`, `CAP_SYS_TIME`.
+/// One capability by its name as in capabilities(7), with or without `CAP_`, in any case:
+/// `net_admin`, `CAP_SYS_TIME`.
 pub fn by_name(name: &str) -> Option<CapabilitySet> {
     let upper = name.to_ascii_uppercase();
     CapabilitySet::from_name(upper.strip_prefix("CAP_").unwrap_or(&upper))

@@ -1,7 +1,9 @@
 //! Control groups, version 2: a directory per process group, one value per file.
 //!
-//! The kernel's rules that shape this module: a controller must be enabled in the parent's `cgroup.subtree_control`
-//! before its files exist in the child; a group that has enabled controllers for children may hold no processes itself;
+//! The kernel's rules that shape this module: a controller must be enabled in the parent's
+//! `cgroup.subtree_control`
+//! before its files exist in the child; a group that has enabled controllers for children may hold
+//! no processes itself;
 //! a group can be removed only when it is empty.
 
 use crate::error::{Context, Error, Result};
@@ -13,7 +15,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// What a group may use; `None` leaves the kernel's default (no limit).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// `memory.max` in bytes; when it is exceeded the whole group is killed together (`memory.oom.group`).
+    /// `memory.max` in bytes; when it is exceeded the whole group is killed together
+    /// (`memory.oom.group`).
     pub memory_max: Option<u64>,
     /// `pids.max`: processes and threads.
     pub pids_max: Option<u64>,
@@ -23,7 +26,8 @@ pub struct Limits {
     pub cpu_percent: Option<u32>,
 }
 
-/// Makes `parent` and enables for its children those of `wanted` controllers that it has. Returns the missing ones.
+/// Makes `parent` and enables for its children those of `wanted` controllers that it has. Returns
+/// the missing ones.
 pub fn enable_controllers<'a>(parent: &Path, wanted: &[&'a str]) -> Result<Vec<&'a str>> {
     fs::create_dir_all(parent).context("make cgroup", parent.display())?;
     let file = parent.join("cgroup.controllers");
@@ -37,7 +41,8 @@ pub fn enable_controllers<'a>(parent: &Path, wanted: &[&'a str]) -> Result<Vec<&
     Ok(wanted.iter().copied().filter(|name| !has(name)).collect())
 }
 
-/// Makes the group when it is missing and sets its limits. A limit whose controller is missing is an error.
+/// Makes the group when it is missing and sets its limits. A limit whose controller is missing is
+/// an error.
 pub fn create(path: &Path, limits: &Limits) -> Result<()> {
     match fs::create_dir(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
@@ -82,7 +87,8 @@ pub fn kill(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes an empty group. A group that does not exist is fine; one with processes is an error (`EBUSY`).
+/// Removes an empty group. A group that does not exist is fine; one with processes is an error
+/// (`EBUSY`).
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

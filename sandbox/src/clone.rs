@@ -31,7 +31,8 @@ pub(crate) enum Side {
 
 /// Forks into the namespaces of `flags` (`CLONE_NEW…`) and into the cgroup whose directory is open.
 ///
-/// The child has a copy of the caller's memory and only the calling thread: until it executes a program it must
+/// The child has a copy of the caller's memory and only the calling thread: until it executes a
+/// program it must
 /// neither allocate nor take a lock.
 pub(crate) fn fork_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
     let mut pidfd: RawFd = -1;
@@ -43,7 +44,8 @@ pub(crate) fn fork_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Si
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
-    // SAFETY: no CLONE_VM and no stack: a fork. `args` and `pidfd` live throughout the call. The child's side returns
+    // SAFETY: no CLONE_VM and no stack: a fork. `args` and `pidfd` live throughout the call. The
+    // child's side returns
     // here with its own copy of the stack; callers keep the promise above.
     let result =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };

@@ -1,6 +1,7 @@
 //! What a process may see and do, as a value. Nothing here touches the system.
 //!
-//! A [`Confinement`] starts at everything denied ([`Confinement::service`], [`Confinement::app`]) and is opened field
+//! A [`Confinement`] starts at everything denied ([`Confinement::service`], [`Confinement::app`])
+//! and is opened field
 //! by field. `no_new_privs` is not a field: it is always set.
 
 use crate::{capability::CapabilitySet, cgroup::Limits, profile::Profile};
@@ -16,15 +17,19 @@ pub struct Confinement {
     pub mounts: Vec<Mount>,
     /// Namespaces of its own.
     pub namespaces: Namespaces,
-    /// Run under a small process 1 that forwards signals and reaps orphans; needs [`Namespaces::pid`].
+    /// Run under a small process 1 that forwards signals and reaps orphans; needs
+    /// [`Namespaces::pid`].
     ///
-    /// Without it the program itself is process 1 of its namespace: the kernel then drops every signal that it has no
-    /// handler for, so that SIGTERM does not end most programs, and orphans stay zombies. The reaper ends with the
+    /// Without it the program itself is process 1 of its namespace: the kernel then drops every
+    /// signal that it has no
+    /// handler for, so that SIGTERM does not end most programs, and orphans stay zombies. The
+    /// reaper ends with the
     /// program's exit code, or 128 + N when signal N ended the program.
     pub reaper: bool,
     /// User and group; there are never supplementary groups.
     pub identity: Identity,
-    /// Capabilities kept (bounding, permitted, effective, inheritable and ambient alike); all others are lost for good.
+    /// Capabilities kept (bounding, permitted, effective, inheritable and ambient alike); all
+    /// others are lost for good.
     pub capabilities: CapabilitySet,
     /// System calls allowed; `None` allows all (for nothing that runs on a device).
     pub seccomp: Option<&'static Profile>,
@@ -43,8 +48,10 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// A system service: the host's files, all read-only, in a mount namespace of its own; identity 0 without any
-    /// capability; host network. Open what the manifest lists with [`Mount::Writable`] and `capabilities`.
+    /// A system service: the host's files, all read-only, in a mount namespace of its own; identity
+    /// 0 without any
+    /// capability; host network. Open what the manifest lists with [`Mount::Writable`] and
+    /// `capabilities`.
     pub fn service(seccomp: &'static Profile) -> Self {
         Self {
             namespaces: Namespaces { mount: true, ipc: true, ..Namespaces::NONE },
@@ -55,7 +62,8 @@ impl Confinement {
         }
     }
 
-    /// What has to do anything, as `appd` and init's own console: nothing taken but new privileges and what
+    /// What has to do anything, as `appd` and init's own console: nothing taken but new privileges
+    /// and what
     /// [`crate::spawn`] always takes (descriptors, environment, signal dispositions).
     pub fn unconfined() -> Self {
         Self {
@@ -94,12 +102,14 @@ impl Confinement {
 pub enum Root {
     /// The caller's view, all of it read-only but for [`Mount::Writable`].
     Host,
-    /// A directory of the caller's view. Its entries are bound read-only into an empty root, in which
+    /// A directory of the caller's view. Its entries are bound read-only into an empty root, in
+    /// which
     /// mount points can be made that the directory does not have.
     Directory(PathBuf),
 }
 
-/// One thing mounted over the root. Targets are absolute paths in the process's view; missing mount points are made.
+/// One thing mounted over the root. Targets are absolute paths in the process's view; missing mount
+/// points are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
     /// A file or directory of the caller's view.
@@ -113,7 +123,8 @@ pub enum Mount {
         /// Whether programs in it can be executed.
         executable: bool,
     },
-    /// With [`Root::Host`]: this path and what is mounted below it stays writable. Skipped when it does not exist.
+    /// With [`Root::Host`]: this path and what is mounted below it stays writable. Skipped when it
+    /// does not exist.
     Writable(PathBuf),
     /// With [`Root::Host`]: this file or directory appears empty. Skipped when it does not exist.
     Hide(PathBuf),
@@ -167,7 +178,8 @@ pub struct Identity {
     pub gid: u32,
 }
 
-/// A cgroup (v2) directory and its limits. It is made when missing; the parent's controllers must be enabled
+/// A cgroup (v2) directory and its limits. It is made when missing; the parent's controllers must
+/// be enabled
 /// ([`crate::cgroup::enable_controllers`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupPlace {

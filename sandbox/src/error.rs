@@ -24,7 +24,8 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
-    /// A step in the new process failed before the program was executed; it has ended and was reaped.
+    /// A step in the new process failed before the program was executed; it has ended and was
+    /// reaped.
     #[error("{step} {object}: {source} (in the new process)")]
     Child {
         /// What was done.
@@ -34,7 +35,8 @@ pub enum Error {
         /// The kernel's reason.
         source: Errno,
     },
-    /// The new process ended before it executed the program and without saying why (killed from outside, most likely).
+    /// The new process ended before it executed the program and without saying why (killed from
+    /// outside, most likely).
     #[error("{program}: the new process ended before it was executed")]
     Vanished {
         /// Program that was to be executed.
@@ -43,7 +45,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the program itself does not exist or cannot be executed, as opposed to a failed confinement.
+    /// Whether the program itself does not exist or cannot be executed, as opposed to a failed
+    /// confinement.
     pub fn is_exec(&self) -> bool {
         matches!(self, Error::Child { step: "execute", .. })
     }

@@ -35,7 +35,8 @@ impl Image {
     }
 }
 
-/// Makes the descriptors 0, 1, 2, … of `sources`, in order. Sources may be any numbers, the targets' own among them:
+/// Makes the descriptors 0, 1, 2, … of `sources`, in order. Sources may be any numbers, the
+/// targets' own among them:
 /// all are moved out of the way first.
 pub(crate) fn place_descriptors(sources: &mut [RawFd]) -> Result<(), Errno> {
     let count = sources.len() as RawFd;
@@ -44,7 +45,8 @@ pub(crate) fn place_descriptors(sources: &mut [RawFd]) -> Result<(), Errno> {
         *source = check(unsafe { libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, count) })?;
     }
     for (target, source) in (0..count).zip(sources.iter()) {
-        // SAFETY: plain numbers; whatever `target` was is meant to be replaced. dup2 clears CLOEXEC.
+        // SAFETY: plain numbers; whatever `target` was is meant to be replaced. dup2 clears
+        // CLOEXEC.
         check(unsafe { libc::dup2(*source, target) })?;
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! A [`Confinement`] and a [`Process`] become a running, confined process: [`spawn`]. Sync, and the one place of these
+//! A [`Confinement`] and a [`Process`] become a running, confined process: [`spawn`]. Sync, and the
+//! one place of these
 //! system calls.
 //!
 //! | module | what |
@@ -11,9 +12,12 @@
 //! | `apply` | list of steps to system calls, in the new process |
 //! | `clone`, `exec`, `mount_attr`, `netdevice`, `seccomp`, `signals` | what rustix does not wrap; the only `unsafe` |
 //!
-//! What always holds: the new process allocates nothing and takes no lock between its birth and the execution of the
-//! program (so the caller may have threads); every step that fails is reported to the caller with its name and
-//! object; no descriptor, environment variable or signal disposition of the caller reaches the program unless it is
+//! What always holds: the new process allocates nothing and takes no lock between its birth and the
+//! execution of the
+//! program (so the caller may have threads); every step that fails is reported to the caller with
+//! its name and
+//! object; no descriptor, environment variable or signal disposition of the caller reaches the
+//! program unless it is
 //! named; the caller never waits longer than the steps take.
 
 mod apply;

@@ -21,7 +21,8 @@ struct MountAttr {
     userns: u64,
 }
 
-/// Sets and clears flags of the mount at `path`, with `recursive` of those below it as well (which a remount cannot do).
+/// Sets and clears flags of the mount at `path`, with `recursive` of those below it as well (which
+/// a remount cannot do).
 pub(crate) fn change(path: &CStr, set: u64, clear: u64, recursive: bool) -> Result<(), Errno> {
     let attr = MountAttr { set, clear, propagation: 0, userns: 0 };
     let flags = if recursive { libc::AT_RECURSIVE } else { 0 };

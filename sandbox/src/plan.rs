@@ -1,4 +1,5 @@
-//! From value to steps, in the caller: everything that needs memory, a look at the file system or a decision happens
+//! From value to steps, in the caller: everything that needs memory, a look at the file system or a
+//! decision happens
 //! here, so that the new process only makes system calls.
 
 use crate::{
@@ -134,7 +135,8 @@ impl Steps {
 
 fn clone_flags(confinement: &Confinement) -> u64 {
     let own = &confinement.namespaces;
-    // The cgroup namespace is not here: clone3 would root it in the caller's group, not in the new one.
+    // The cgroup namespace is not here: clone3 would root it in the caller's group, not in the new
+    // one.
     [
         (own.mount, libc::CLONE_NEWNS),
         (own.pid, libc::CLONE_NEWPID),

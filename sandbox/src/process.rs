@@ -24,7 +24,8 @@ pub struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// A program without arguments or environment, in `/`, with all three standard descriptors on `/dev/null`.
+    /// A program without arguments or environment, in `/`, with all three standard descriptors on
+    /// `/dev/null`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),

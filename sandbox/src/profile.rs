@@ -1,4 +1,5 @@
-//! Lists of allowed system calls. They are data: `profiles/*.toml`, a reason per rule, turned into tables by `build.rs`,
+//! Lists of allowed system calls. They are data: `profiles/*.toml`, a reason per rule, turned into
+//! tables by `build.rs`,
 //! so that a misspelt system call does not compile.
 
 /// What a filter allows. Everything else fails with `EPERM`.
@@ -8,7 +9,8 @@ pub struct Profile {
     pub name: &'static str,
     /// Allowed calls; several rules for one call are alternatives.
     pub rules: &'static [Rule],
-    /// Calls that fail with `ENOSYS`, so that C libraries fall back to an older call that can be inspected.
+    /// Calls that fail with `ENOSYS`, so that C libraries fall back to an older call that can be
+    /// inspected.
     pub absent: &'static [i64],
 }
 

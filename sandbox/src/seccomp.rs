@@ -1,7 +1,9 @@
 //! seccomp(2): a [`Profile`] as a BPF program, and its installation.
 //!
-//! The program looks at the architecture first (another one has other numbers: kill), then at the number. Calls newer
-//! than this crate answer `ENOSYS`, as an older kernel would, so that C libraries fall back; all others that are not
+//! The program looks at the architecture first (another one has other numbers: kill), then at the
+//! number. Calls newer
+//! than this crate answer `ENOSYS`, as an older kernel would, so that C libraries fall back; all
+//! others that are not
 //! allowed answer `EPERM`.
 
 use crate::profile::{Condition, Profile, Rule};
@@ -47,7 +49,8 @@ fn deny(errno: Errno) -> libc::sock_filter {
     op(RETURN, libc::SECCOMP_RET_ERRNO | errno.raw_os_error() as u32)
 }
 
-/// Instructions that fall through when the condition holds and jump `over` instructions past themselves when not.
+/// Instructions that fall through when the condition holds and jump `over` instructions past
+/// themselves when not.
 fn condition(c: &Condition, over: usize) -> Vec<libc::sock_filter> {
     let low = OFFSET_ARGUMENTS + 8 * u32::from(c.argument);
     let halves = [
@@ -125,7 +128,8 @@ impl Filter {
     pub(crate) fn install(&self) -> Result<()> {
         let program =
             libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() };
-        // SAFETY: `program` points to `len` instructions that live throughout the call; the kernel copies them.
+        // SAFETY: `program` points to `len` instructions that live throughout the call; the kernel
+        // copies them.
         let result = unsafe {
             libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
         };

@@ -15,11 +15,13 @@ const FORWARDED: [i32; 6] =
 /// The calling thread's signal mask, put back when dropped.
 pub(crate) struct Blocked(libc::sigset_t);
 
-/// Blocks all signals in the calling thread, so that no handler of the caller runs in a new process.
+/// Blocks all signals in the calling thread, so that no handler of the caller runs in a new
+/// process.
 pub(crate) fn block_all() -> Blocked {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
-    // SAFETY: both sets are written by the calls before they are read; the calls cannot fail with valid pointers.
+    // SAFETY: both sets are written by the calls before they are read; the calls cannot fail with
+    // valid pointers.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
@@ -46,14 +48,17 @@ pub(crate) fn unblock_all() {
     }
 }
 
-/// Gives every signal its default action. exec(2) resets handlers but keeps ignored signals ignored (Rust programs ignore
-/// SIGPIPE), and until then a handler of the caller must not run here. Straight to the kernel, because C libraries keep
+/// Gives every signal its default action. exec(2) resets handlers but keeps ignored signals ignored
+/// (Rust programs ignore
+/// SIGPIPE), and until then a handler of the caller must not run here. Straight to the kernel,
+/// because C libraries keep
 /// two signals to themselves, which may come ignored from whoever started the caller.
 pub(crate) fn reset_all() {
     // `struct sigaction` of the kernel: default handler, no flags, no restorer, empty mask.
     let default = [0_u64; 4];
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: `default` is as large as the kernel's struct and lives throughout the call; KILL and STOP fail harmlessly.
+        // SAFETY: `default` is as large as the kernel's struct and lives throughout the call; KILL
+        // and STOP fail harmlessly.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -66,8 +71,10 @@ pub(crate) fn reset_all() {
     }
 }
 
-/// The life of process 1 of an app's pid namespace: forwards signals to `program`, reaps everything, and ends with the
-/// program's exit code (128 + N after signal N). All signals are blocked: the kernel drops unblocked signals to a process
+/// The life of process 1 of an app's pid namespace: forwards signals to `program`, reaps
+/// everything, and ends with the
+/// program's exit code (128 + N after signal N). All signals are blocked: the kernel drops
+/// unblocked signals to a process
 /// 1 that has no handler for them, and keeps blocked ones for `sigwaitinfo`.
 pub(crate) fn reap_until(program: Pid) -> i32 {
     let mut set = MaybeUninit::uninit();

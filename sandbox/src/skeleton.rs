@@ -1,7 +1,9 @@
 //! An empty root with the entries of a directory in it, and mount points that the directory lacks.
 //!
-//! A read-only directory cannot be given mount points. So its root is *expanded*: made anew in memory, each entry bound
-//! one by one; and so is every directory on the way to a mount point that does not exist. Directories that need
+//! A read-only directory cannot be given mount points. So its root is *expanded*: made anew in
+//! memory, each entry bound
+//! one by one; and so is every directory on the way to a mount point that does not exist.
+//! Directories that need
 //! nothing are bound whole.
 
 use crate::{
@@ -40,7 +42,8 @@ struct Layout {
     points: BTreeMap<PathBuf, Kind>,
 }
 
-/// Adds the steps that fill the empty file system at `staging`. Returns, for each target, the directories that must be
+/// Adds the steps that fill the empty file system at `staging`. Returns, for each target, the
+/// directories that must be
 /// made right before it is mounted, because it lies in an earlier mount.
 pub(crate) fn build(
     root: &Path,
@@ -133,7 +136,8 @@ impl Layout {
     }
 }
 
-/// Whether everything from `ancestor` down to `target` is there, without symbolic links, and of the right kind.
+/// Whether everything from `ancestor` down to `target` is there, without symbolic links, and of the
+/// right kind.
 fn exists_plainly(root: &Path, ancestor: &Path, target: &Path, kind: Kind) -> bool {
     let way = target.ancestors().take_while(|path| *path != ancestor);
     way.enumerate().all(|(up, path)| {

@@ -19,10 +19,12 @@ use rustix::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A started process. It is the caller's child: the caller reaps it (by `pid`, or `waitid` on `pidfd`).
+/// A started process. It is the caller's child: the caller reaps it (by `pid`, or `waitid` on
+/// `pidfd`).
 #[derive(Debug)]
 pub struct Spawned {
-    /// Process id in the caller's namespace; with [`Confinement::reaper`] that of the reaper, to which signals go.
+    /// Process id in the caller's namespace; with [`Confinement::reaper`] that of the reaper, to
+    /// which signals go.
     pub pid: Pid,
     /// Readable when the process has ended; CLOEXEC.
     pub pidfd: OwnedFd,
@@ -30,7 +32,8 @@ pub struct Spawned {
 
 /// Starts `process` under `confinement` and returns once the program is being executed.
 ///
-/// Bounded: waits for the steps only. A process that failed is reaped before the error is returned, so a caller that
+/// Bounded: waits for the steps only. A process that failed is reaped before the error is returned,
+/// so a caller that
 /// reaps all its children (init) must not do so in another thread meanwhile.
 pub fn spawn(confinement: &Confinement, process: &Process<'_>) -> Result<Spawned> {
     let mut plan = Plan::new(confinement, process)?;
@@ -52,7 +55,8 @@ pub fn spawn(confinement: &Confinement, process: &Process<'_>) -> Result<Spawned
         .context("move", "report pipe")?;
     drop(low);
 
-    // No handler of the caller may run in the new process; it lets signals through when it executes.
+    // No handler of the caller may run in the new process; it lets signals through when it
+    // executes.
     let blocked = signals::block_all();
     let forked = fork_into(plan.namespaces, group.as_ref().map(AsFd::as_fd));
     if let Ok(Side::Child) = forked {
@@ -77,7 +81,8 @@ pub fn spawn(confinement: &Confinement, process: &Process<'_>) -> Result<Spawned
     }
 }
 
-/// Reads reports until all writing ends are closed, which exec does. A step's report is the error; `Err(None)`: no report at all.
+/// Reads reports until all writing ends are closed, which exec does. A step's report is the error;
+/// `Err(None)`: no report at all.
 fn listen(hear: &OwnedFd, plan: &Plan) -> std::result::Result<(), Option<Error>> {
     let mut executing = false;
     loop {

@@ -13,7 +13,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Where a new root is put together; only the new process's own mount namespace ever has something here.
+/// Where a new root is put together; only the new process's own mount namespace ever has something
+/// here.
 pub(crate) const STAGING: &str = "/run/holdfast/sandbox";
 /// Options of the empty root: directories and mount points only.
 const ROOT_OPTIONS: &str = "mode=755,size=1m,nr_inodes=4096";
@@ -84,7 +85,8 @@ pub(crate) fn target(mount: &Mount) -> &Path {
     }
 }
 
-/// The host's view, read-only. Writable paths become mounts of their own first, because flags belong to mounts.
+/// The host's view, read-only. Writable paths become mounts of their own first, because flags
+/// belong to mounts.
 fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
     let writable: Vec<&PathBuf> = confinement
         .mounts

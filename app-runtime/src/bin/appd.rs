@@ -1,4 +1,5 @@
-//! The app daemon. `appd [--root DIR] [--cgroup DIR]`: both for tests; a device uses `/` and `/sys/fs/cgroup/apps`.
+//! The app daemon. `appd [--root DIR] [--cgroup DIR]`: both for tests; a device uses `/` and
+//! `/sys/fs/cgroup/apps`.
 
 use app_runtime::{Error, Result, manager::Manager, notify, paths::Paths, resolver, server};
 use std::{process::ExitCode, rc::Rc};

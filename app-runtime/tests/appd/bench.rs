@@ -69,7 +69,8 @@ impl Bench {
         Self { dir, cgroup: hierarchy().join(name).join("apps"), appd: None, tmpfs: false }
     }
 
-    /// Starts appd in a mount namespace of its own, so that its mounts end with it, and waits until it answers.
+    /// Starts appd in a mount namespace of its own, so that its mounts end with it, and waits until
+    /// it answers.
     pub fn boot(&mut self) {
         let log =
             fs::File::options().create(true).append(true).open(self.dir.join("appd.log")).unwrap();

@@ -1,4 +1,5 @@
-//! The real appd with real snaps: mksquashfs, loop mounts, namespaces, signatures, the control socket and snapctl. Needs
+//! The real appd with real snaps: mksquashfs, loop mounts, namespaces, signatures, the control
+//! socket and snapctl. Needs
 //! root and Debian's squashfs-tools and busybox-static, and says so.
 
 mod bench;

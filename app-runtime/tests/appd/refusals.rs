@@ -5,12 +5,12 @@ use crate::{
     snap::{STEADY, Snap, sign, write},
 };
 use protocol::keys::PrivateKey;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-#[test]
-fn each_refusal_has_its_code_and_leaves_nothing() {
-    let bench = Bench::new();
-    let dir = &bench.dir;
+/// What, the file's bytes, the code, and a part of the message.
+type Row = (&'static str, Vec<u8>, &'static str, &'static str);
+
+fn rows(dir: &Path) -> Vec<Row> {
     let good = Snap::new("good", "1", STEADY);
     let image = good.image(dir);
     let signed = sign(image.clone(), &app_key(), None);
@@ -20,7 +20,7 @@ fn each_refusal_has_its_code_and_leaves_nothing() {
     };
     let mut flipped = signed.clone();
     flipped[5000] ^= 1;
-    let rows: Vec<(&str, Vec<u8>, &str, &str)> = vec![
+    vec![
         ("unsigned", image.clone(), "snap-unsigned", "no signature"),
         (
             "another's key",
@@ -69,8 +69,14 @@ fn each_refusal_has_its_code_and_leaves_nothing() {
             "snap-invalid",
             "\"../good\" is not a name",
         ),
-    ];
-    for (what, bytes, code, text) in rows {
+    ]
+}
+
+#[test]
+fn each_refusal_has_its_code_and_leaves_nothing() {
+    let bench = Bench::new();
+    let dir = &bench.dir;
+    for (what, bytes, code, text) in rows(dir) {
         let path = write(dir, &bytes);
         let (got, message) = bench.refused(&["install", path.to_str().unwrap()]);
         assert_eq!(got, code, "{what}: {message}");

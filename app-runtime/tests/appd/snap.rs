@@ -16,7 +16,8 @@ use std::{
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// Counts its starts in the common data, keeps its versions in its own, and runs until it is told to end.
+/// Counts its starts in the common data, keeps its versions in its own, and runs until it is told
+/// to end.
 pub const STEADY: &str = "#!/bin/sh
 echo \"started $SNAP_NAME $SNAP_VERSION revision $SNAP_REVISION\"
 echo start >> $SNAP_COMMON/starts

@@ -1,4 +1,5 @@
-//! The sample app. `hello` greets every few seconds; `hello probe` tries to see the host and prints what it got, one line
+//! The sample app. `hello` greets every few seconds; `hello probe` tries to see the host and prints
+//! what it got, one line
 //! an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
 
 mod attempts;
@@ -29,7 +30,8 @@ fn greet() -> ! {
     }
 }
 
-/// Counts the starts in the data that all revisions share: what survives restarts, reboots and refreshes.
+/// Counts the starts in the data that all revisions share: what survives restarts, reboots and
+/// refreshes.
 fn count_start(common: &str) -> std::io::Result<u32> {
     let path = format!("{common}/starts");
     let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());

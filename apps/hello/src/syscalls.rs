@@ -6,13 +6,15 @@ fn outcome(result: libc::c_long) -> io::Result<()> {
     if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Each attempt with how it ended. Arguments are such that even a call that is let through changes nothing.
+/// Each attempt with how it ended. Arguments are such that even a call that is let through changes
+/// nothing.
 pub fn forbidden() -> Vec<(&'static str, io::Result<()>)> {
     let null = ptr::null::<u8>();
     let tmp = c"/tmp".as_ptr();
     let bind = libc::MS_BIND;
     let block = libc::S_IFBLK | 0o600;
-    // SAFETY: constants, null pointers and static strings; none of these calls writes to this process's memory.
+    // SAFETY: constants, null pointers and static strings; none of these calls writes to this
+    // process's memory.
     unsafe {
         vec![
             ("mount", outcome(libc::syscall(libc::SYS_mount, tmp, tmp, null, bind, null))),

@@ -1,4 +1,5 @@
-//! The table of attempts: each call that an app must not get, made for real inside, with its outcome.
+//! The table of attempts: each call that an app must not get, made for real inside, with its
+//! outcome.
 
 use crate::scene::{Scene, executable, run};
 use sandbox::Process;

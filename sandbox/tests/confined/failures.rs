@@ -7,25 +7,23 @@ fn message(confinement: &Confinement, process: Process<'_>) -> String {
     run(confinement, process).expect_err("it cannot start").to_string()
 }
 
-#[test]
-fn each_failure_names_step_and_object() {
-    let scene = Scene::new();
-    let good = scene.app();
+/// What, the confinement, the process, and the message.
+type Row<'a> = (&'a str, Confinement, Process<'a>, &'a str);
+
+fn rows(good: &Confinement) -> Vec<Row<'_>> {
     let with = |change: &dyn Fn(&mut Confinement)| {
         let mut confinement = good.clone();
         change(&mut confinement);
         confinement
     };
     let sh = || Process::new("/bin/busybox");
-    let bind = |source: &str, target: &str| Mount::Bind {
-        source: source.into(),
-        target: target.into(),
-        writable: false,
-        executable: false,
+    let bind = |source: &str, target: &str| {
+        let (source, target) = (source.into(), target.into());
+        Mount::Bind { source, target, writable: false, executable: false }
     };
-    let mut elsewhere = sh();
-    elsewhere.cwd = "/nowhere".into();
-    let rows: Vec<(&str, Confinement, Process<'_>, &str)> = vec![
+    let nowhere = CgroupPlace { path: "/sys/fs/cgroup/no/such".into(), limits: Limits::default() };
+    let elsewhere = Process { cwd: "/nowhere".into(), ..sh() };
+    vec![
         (
             "no program",
             good.clone(),
@@ -75,18 +73,18 @@ fn each_failure_names_step_and_object() {
             "reaper: it needs a pid namespace",
         ),
         (
-            "limit without controller",
-            with(&|c| {
-                c.cgroup = Some(CgroupPlace {
-                    path: "/sys/fs/cgroup/no/such".into(),
-                    limits: Limits::default(),
-                })
-            }),
+            "no parent group",
+            with(&|c| c.cgroup = Some(nowhere.clone())),
             sh(),
             "make cgroup /sys/fs/cgroup/no/such: No such file or directory (os error 2)",
         ),
-    ];
-    for (what, confinement, process, expected) in rows {
+    ]
+}
+
+#[test]
+fn each_failure_names_step_and_object() {
+    let scene = Scene::new();
+    for (what, confinement, process, expected) in rows(&scene.app()) {
         assert_eq!(message(&confinement, process), expected, "{what}");
     }
 }

@@ -1,5 +1,7 @@
-//! Control groups and resource limits. On a machine without version 2 controllers (they may all be bound to version 1)
-//! the two kill tests belong to the device tests, which run the same program on the device's own kernel.
+//! Control groups and resource limits. On a machine without version 2 controllers (they may all be
+//! bound to version 1)
+//! the two kill tests belong to the device tests, which run the same program on the device's own
+//! kernel.
 
 use crate::scene::{Scene, sh};
 use sandbox::{CgroupPlace, Limits, Resource, cgroup};
@@ -71,7 +73,7 @@ fn a_fork_bomb_stops_at_its_limit() {
     let mut confinement = scene.app();
     if missing.contains(&"pids") {
         println!(
-            "no pids controller in version 2 here: left to the device tests; RLIMIT_NPROC is tried instead"
+            "no pids controller here: left to the device tests; RLIMIT_NPROC is tried instead"
         );
         confinement.rlimits = vec![(Resource::Nproc, 20)];
     } else {
@@ -91,9 +93,7 @@ fn a_memory_hog_ends() {
     let (path, missing) = group("memory");
     let mut confinement = scene.app();
     if missing.contains(&"memory") {
-        println!(
-            "no memory controller in version 2 here: left to the device tests; RLIMIT_AS is tried instead"
-        );
+        println!("no memory controller here: left to the device tests; RLIMIT_AS is tried instead");
         confinement.rlimits = vec![(Resource::As, 32 << 20)];
     } else {
         let limits = Limits { memory_max: Some(32 << 20), ..Limits::default() };

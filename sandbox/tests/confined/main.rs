@@ -1,4 +1,5 @@
-//! Real processes in real namespaces, looked at from inside. Needs root and Debian's busybox-static, and says so.
+//! Real processes in real namespaces, looked at from inside. Needs root and Debian's
+//! busybox-static, and says so.
 
 mod attempts;
 mod failures;

@@ -56,7 +56,8 @@ impl Scene {
     }
 }
 
-/// Lends a program of the machine. A copy could be "busy": another test's process may be born while it is written.
+/// Lends a program of the machine. A copy could be "busy": another test's process may be born while
+/// it is written.
 pub fn executable(source: &str, target: &str) -> Mount {
     Mount::Bind { source: source.into(), target: target.into(), writable: false, executable: true }
 }

@@ -1,5 +1,7 @@
-//! Test tool: makes system calls that a confined app must not get, and prints how each ended, one `NAME RESULT` a line.
-//! `sandbox/tests/attempts.rs` runs it inside a sandbox and compares; outside of one it is harmless only by luck, so it
+//! Test tool: makes system calls that a confined app must not get, and prints how each ended, one
+//! `NAME RESULT` a line.
+//! `sandbox/tests/attempts.rs` runs it inside a sandbox and compares; outside of one it is harmless
+//! only by luck, so it
 //! refuses to run when no filter is in force.
 
 mod syscalls;

@@ -18,8 +18,10 @@ fn name_of(errno: Option<i32>) -> String {
 
 macro_rules! attempt {
     ($number:expr $(, $argument:expr)*) => {{
-        // SAFETY: every call here is expected to be refused before it looks at its arguments; pointers are null or
-        // lead to static data, so that even a call that is let through cannot write to this process's memory.
+        // SAFETY: every call here is expected to be refused before it looks at its arguments;
+        // pointers are null or
+        // lead to static data, so that even a call that is let through cannot write to this
+        // process's memory.
         outcome(unsafe { libc::syscall($number $(, $argument)*) } as i64)
     }};
 }
