@@ -10,6 +10,7 @@
 //! | [`provision`] | `device.toml` for the stories |
 //! | [`samples`] | the sample app: signed, unsigned, torn |
 //! | [`checks`] | looks at a card with tools that are not ours |
+//! | [`bench`] | figures of booted images |
 //! | [`card`] | the SD card: a copy of a built image, to write on, read from and damage |
 //! | [`device_tree`] | the tree that the firmware would pass, edited for QEMU |
 //! | [`qemu`] | one machine; dropping it cuts its power |
@@ -22,6 +23,7 @@
 //! [`limits::MACHINES`] QEMUs run at once in one process; each machine's console is kept in
 //! `target/hil/NAME.log`, also when the test fails.
 
+pub mod bench;
 pub mod card;
 pub mod checks;
 pub mod child;

@@ -24,11 +24,13 @@ const U_BOOT_SERIES: &str = "2025.01";
 #[derive(Debug)]
 pub struct Apt {
     root: PathBuf,
+    /// Debian's name of the architecture that packages are for; the machine's own when absent.
+    architecture: Option<&'static str>,
 }
 
 impl Apt {
     /// Prepares the folders below `root`.
-    pub fn new(root: PathBuf) -> Result<Apt> {
+    pub fn new(root: PathBuf, architecture: Option<&'static str>) -> Result<Apt> {
         if !Path::new(KEYRING).exists() {
             return Err(failed(format!(
                 "{KEYRING} is missing (Debian package debian-archive-keyring); without it no \
@@ -54,7 +56,7 @@ impl Apt {
         fs::write(&list, text).map_err(Error::file("write", &list))?;
         let status = root.join("status");
         fs::write(&status, "").map_err(Error::file("write", &status))?;
-        Ok(Apt { root })
+        Ok(Apt { root, architecture })
     }
 
     /// Fetches a locked file into `folder`, or, when that version has left the mirror, the newest
@@ -133,13 +135,13 @@ impl Apt {
         command.arg("-q").current_dir(&fresh);
         match part {
             Part::UBoot => command.args(["source", "--download-only", "--tar-only"]),
-            Part::Kernel | Part::Firmware => command.arg("download"),
+            Part::Kernel | Part::Firmware | Part::Busybox => command.arg("download"),
         };
         command.arg(format!("{package}={version}"));
         steps.run(&format!("fetching version {version}"), &mut command)?;
         let wanted = |name: &str| match part {
             Part::UBoot => name.contains(".orig.tar.") && !name.ends_with(".asc"),
-            Part::Kernel | Part::Firmware => name.ends_with(".deb"),
+            Part::Kernel | Part::Firmware | Part::Busybox => name.ends_with(".deb"),
         };
         for entry in fs::read_dir(&fresh).map_err(Error::file("list", &fresh))? {
             let entry = entry.map_err(Error::file("list", &fresh))?;
@@ -172,6 +174,10 @@ impl Apt {
             "APT::Sandbox::User=".into(),
         ] {
             command.arg("-o").arg(option);
+        }
+        if let Some(name) = self.architecture {
+            command.args(["-o", &format!("APT::Architecture={name}")]);
+            command.args(["-o", &format!("APT::Architectures={name}")]);
         }
         command
     }

@@ -6,7 +6,7 @@
 use super::apt::Apt;
 use super::lock::{Lock, Part};
 use super::step::Steps;
-use super::{failed, firmware, kernel, uboot};
+use super::{busybox, failed, firmware, kernel, uboot};
 use crate::board::UBoot;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -73,6 +73,11 @@ impl Cache {
         firmware::unpack(self)
     }
 
+    /// A static busybox for the device, what benchmarks compare with; in no image.
+    pub fn busybox(&self) -> Result<PathBuf> {
+        busybox::unpack(self)
+    }
+
     /// The locked file of a part, fetched if it is not there yet, its digest checked.
     pub(super) fn source(&self, part: Part) -> Result<PathBuf> {
         let folder = self.root.join("downloads");
@@ -81,7 +86,13 @@ impl Cache {
         let entry = Lock::load()?.get(part).clone();
         let file = folder.join(&entry.file);
         if !file.exists() {
-            return Apt::new(self.root.join("apt"))?.fetch(part, &entry, &folder);
+            let apt = match part {
+                Part::Busybox => Apt::new(self.root.join("apt-arm64"), Some("arm64"))?,
+                Part::Kernel | Part::UBoot | Part::Firmware => {
+                    Apt::new(self.root.join("apt"), None)?
+                }
+            };
+            return apt.fetch(part, &entry, &folder);
         }
         let got = digest_of(&file)?;
         if got == entry.sha256 {

@@ -22,6 +22,8 @@ pub struct Lock {
     pub u_boot: Locked,
     /// Pi firmware: a binary package.
     pub firmware: Locked,
+    /// busybox for the device's processor, what benchmarks compare with; in no image.
+    pub busybox: Locked,
 }
 
 /// One source.
@@ -38,7 +40,7 @@ pub struct Locked {
     pub sha256: String,
 }
 
-/// Names of the three parts, as in the lock file.
+/// Names of the parts, as in the lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Linux.
@@ -47,6 +49,8 @@ pub enum Part {
     UBoot,
     /// Pi firmware.
     Firmware,
+    /// busybox, of the device's architecture.
+    Busybox,
 }
 
 impl Lock {
@@ -68,6 +72,7 @@ impl Lock {
             Part::Kernel => &self.kernel,
             Part::UBoot => &self.u_boot,
             Part::Firmware => &self.firmware,
+            Part::Busybox => &self.busybox,
         }
     }
 
@@ -78,6 +83,7 @@ impl Lock {
             Part::Kernel => lock.kernel = entry,
             Part::UBoot => lock.u_boot = entry,
             Part::Firmware => lock.firmware = entry,
+            Part::Busybox => lock.busybox = entry,
         }
         let body = toml::to_string(&lock).map_err(|error| failed(error.to_string()))?;
         let path = Lock::path();
@@ -94,7 +100,7 @@ mod tests {
     #[test]
     fn the_lock_file_names_every_source_with_a_digest() {
         let lock = Lock::load().expect("the lock file in the repository is valid");
-        for part in [Part::Kernel, Part::UBoot, Part::Firmware] {
+        for part in [Part::Kernel, Part::UBoot, Part::Firmware, Part::Busybox] {
             let entry = lock.get(part);
             assert_eq!(entry.sha256.len(), 64, "{}", entry.package);
             assert!(!entry.file.contains('/'), "{}", entry.file);

@@ -1,4 +1,4 @@
-//! Kernel, U-Boot and Pi firmware: fetched through apt, built once, cached.
+//! Kernel, U-Boot, firmware, and what benchmarks compare with: fetched by apt, built once, cached.
 //!
 //! | module | what |
 //! |---|---|
@@ -7,12 +7,13 @@
 //! | [`cache`] | built parts by the hash of their inputs, published by rename |
 //! | [`step`] | one external program: log file, progress lines, the log's tail when it fails |
 //! | [`kconfig`] | was every option of a fragment accepted |
-//! | [`kernel`], [`uboot`], [`firmware`] | the three recipes |
+//! | [`kernel`], [`uboot`], [`firmware`], `busybox` | the recipes |
 //!
 //! What always holds: no byte is used whose SHA-256 is not in the lock file; a folder under its
 //! final name in the cache is complete; two builders never build the same part at once.
 
 pub mod apt;
+mod busybox;
 pub mod cache;
 pub mod firmware;
 pub mod kconfig;

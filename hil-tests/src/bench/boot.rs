@@ -1,0 +1,193 @@
+//! Boot time in virtual time: QEMU counts instructions (`-icount`), two nanoseconds each, so that the
+//! same image gives the same figures whatever else the machine does. Three systems on the same kernel,
+//! card and verity root:
+//!
+//! - **kernel**: an init that prints one line and ends: what no init can be faster than;
+//! - **busybox**: a shell script that does what init and netd do at the least: the same mounts, host
+//!   name, DHCP;
+//! - **holdfast**: to its first line, to an address, and to healthy (every required service ready).
+//!
+//! With a fleet server the clock is no longer our own: while the guest idles, virtual time jumps
+//! ahead of the server's answers. That figure is printed apart, as an upper bound.
+
+use crate::error::{Error, Result, file};
+use crate::fleet_server::FleetServer;
+use crate::gateway::Gateway;
+use crate::provision;
+use crate::qemu::Qemu;
+use crate::releases::{Release, Releases};
+use crate::{limits, paths};
+use image_builder::Outputs;
+use protocol::device::DeviceConfig;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What the scripts of the two other systems print.
+const MARK: &str = "bench: ";
+
+/// The least init: one line in the kernel's log.
+const KERNEL_ALONE: &str = "#!/bin/busybox sh
+echo 'bench: first line' >/dev/kmsg
+/bin/busybox poweroff -f
+";
+
+/// What init and netd do at the least, by busybox.
+const BUSYBOX: &str = "#!/bin/busybox sh
+B=/bin/busybox
+echo 'bench: first line' >/dev/kmsg
+$B mount -t proc proc /proc
+$B mount -t sysfs sysfs /sys
+$B mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
+$B mount -t tmpfs -o nosuid,nodev tmpfs /tmp
+$B mkdir -p /dev/pts /run/holdfast
+$B mount -t devpts devpts /dev/pts
+$B mount -t cgroup2 cgroup2 /sys/fs/cgroup
+$B mount -t pstore pstore /sys/fs/pstore
+while [ ! -b /dev/mmcblk0p4 ]; do $B usleep 10000; done
+$B mount -t ext4 -o noatime /dev/mmcblk0p4 /data
+$B mount -t vfat -o ro /dev/mmcblk0p1 /boot
+$B hostname bench
+$B ifconfig lo up
+while ! $B ifconfig eth0 up 2>/dev/null; do $B usleep 10000; done
+$B udhcpc -i eth0 -q -n -s /bin/lease >/dev/null 2>&1
+echo 'bench: address' >/dev/kmsg
+$B poweroff -f
+";
+
+/// What busybox's DHCP client calls with a lease.
+const LEASE: &str = "#!/bin/busybox sh
+[ \"$1\" = bound ] || exit 0
+/bin/busybox ifconfig $interface $ip netmask $subnet
+/bin/busybox route add default gw $router
+echo nameserver $dns >/run/holdfast/resolv.conf
+";
+
+/// One system and when it reached what, in seconds since the kernel's start.
+struct Row {
+    system: &'static str,
+    first_line: f64,
+    address: Option<f64>,
+    healthy: Option<f64>,
+}
+
+/// Runs the three systems and prints the table.
+pub fn run() -> Result {
+    let releases = Releases::prepare(&paths::hil()?.join("keys"))?;
+    let kernel = scripted(&releases, "bench-kernel", KERNEL_ALONE)?;
+    let busybox = scripted(&releases, "bench-busybox", BUSYBOX)?;
+    let rows = [
+        others("kernel", &kernel, false)?,
+        others("busybox", &busybox, true)?,
+        holdfast(&releases.first()?)?,
+    ];
+    println!(
+        "\nSeconds of virtual time since the kernel's start (QEMU raspi3b, 2 ns an instruction):\n"
+    );
+    println!("| system | first line | address | healthy |\n|---|---|---|---|");
+    let cell = |time: Option<f64>| time.map_or("–".into(), |t| format!("{t:.3}"));
+    for row in &rows {
+        let (address, healthy) = (cell(row.address), cell(row.healthy));
+        println!("| {} | {:.3} | {address} | {healthy} |", row.system, row.first_line);
+    }
+    if let (Some(healthy), Some(address)) = (rows[2].healthy, rows[1].address) {
+        println!(
+            "\nholdfast healthy / busybox with an address: {:.2} (aim: 1.5)",
+            healthy / address
+        );
+    }
+    let connected = with_fleet(&releases)?;
+    println!(
+        "with a fleet server, enrolment included, first MQTT connection: at most {connected:.3}"
+    );
+    Ok(())
+}
+
+fn holdfast(release: &Release) -> Result<Row> {
+    let mut machine = start("bench-holdfast", release, &provision::stand_alone("bench"))?;
+    let first_line = stamp(&machine.console.expect("starting", limits::BOOT)?)?;
+    machine.console.expect("holdfast: healthy", limits::BOOT)?;
+    let text = machine.console.text();
+    let at = |mark: &str| text.lines().find(|line| line.contains(mark)).map(stamp).transpose();
+    Ok(Row {
+        system: "holdfast",
+        first_line,
+        address: at("holdfast: network ")?,
+        healthy: at("holdfast: healthy")?,
+    })
+}
+
+fn with_fleet(releases: &Releases) -> Result<f64> {
+    let fleet = FleetServer::start("bench", releases.keys())?;
+    let release = releases.first()?;
+    let mut machine = start("bench-fleet", &release, &fleet.device_toml("bench")?)?;
+    stamp(&machine.console.expect("MQTT connected", limits::BOOT)?)
+}
+
+fn others(system: &'static str, release: &Release, network: bool) -> Result<Row> {
+    let name = format!("bench-{system}");
+    let mut machine = start(&name, release, &provision::stand_alone("bench"))?;
+    let mut mark = |text: &str| {
+        let line = machine.console.expect(&format!("{MARK}{text}"), limits::BOOT)?;
+        stamp(&line)
+    };
+    let first_line = mark("first line")?;
+    let address = if network { Some(mark("address")?) } else { None };
+    Ok(Row { system, first_line, address, healthy: None })
+}
+
+/// The release as a card in a machine whose time is virtual.
+fn start(name: &str, release: &Release, config: &DeviceConfig) -> Result<Qemu> {
+    let gateway = Gateway::new(name, release, config)?;
+    let mut spec = gateway.spec().clone();
+    spec.virtual_time = true;
+    Qemu::start(&spec)
+}
+
+/// The first release with another init.
+fn scripted(releases: &Releases, name: &str, init: &str) -> Result<Release> {
+    let folder = paths::hil()?.join("overlays").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    put(&folder.join("sbin/init"), init.as_bytes())?;
+    put(&folder.join("bin/lease"), LEASE.as_bytes())?;
+    let busybox = busybox()?;
+    put(&folder.join("bin/busybox"), &fs::read(&busybox).map_err(file("read", &busybox))?)?;
+    releases.build(|spec| {
+        spec.version = format!("1.0.0-{name}");
+        spec.overlays.push(folder);
+        spec.outputs = Outputs::Image;
+    })
+}
+
+/// Debian's static busybox for the device's processor.
+fn busybox() -> Result<PathBuf> {
+    let cache = image_builder::sources::Cache::open()?;
+    Ok(cache.busybox()?)
+}
+
+fn put(path: &Path, content: &[u8]) -> Result {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(file("make", parent))?;
+    }
+    fs::write(path, content).map_err(file("write", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(file("chmod", path))
+}
+
+/// Seconds in the kernel's time stamp at the start of a line, `[   12.345678]`.
+fn stamp(line: &str) -> Result<f64> {
+    let inside = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    inside
+        .and_then(|(time, _)| time.trim().parse().ok())
+        .ok_or_else(|| Error::Story(format!("no time stamp in {line:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_stamp_is_read() {
+        assert_eq!(stamp("[    1.234567] holdfast: healthy").expect("a stamp"), 1.234_567);
+        assert!(stamp("holdfast: healthy").is_err());
+    }
+}
