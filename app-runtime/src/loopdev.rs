@@ -55,8 +55,9 @@ pub struct LoopDevice {
 /// Attaches the first `size` bytes of `file`.
 pub fn attach(file: &Path, size: u64) -> Result<LoopDevice> {
     let backing = File::open(file).at("open", file)?;
+    // Read-only: the device's kernel mounts no block device that somebody holds open for writing.
     let open = |path: &Path| {
-        rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).at("open", path)
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
     };
     let control = open(Path::new("/dev/loop-control"))?;
     for _ in 0..ATTEMPTS {
