@@ -303,7 +303,8 @@ impl Updater {
             state: &mut self.state,
         };
         let done = install.step(&mut tools);
-        self.report(install.phase(), &install.release.name());
+        let done_phase = matches!(done, Ok(true)).then_some(UpdatePhase::Verifying);
+        self.report(done_phase.unwrap_or(install.phase()), &install.release.name());
         self.status.chunks_done = install.progress.count();
         self.status.chunks_total = install.release.manifest.chunks();
         self.status.bytes_fetched = install.progress.fetched;

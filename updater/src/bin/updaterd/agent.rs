@@ -8,14 +8,14 @@ use crate::commands::{Arrived, Commands};
 use crate::desk::{Desk, Errand};
 use crate::failure;
 use crate::identity::{Identity, Site};
+use crate::session::EmptySession;
 use crate::worker::{Board, Order};
 use protocol::control::Failure;
 use protocol::envelope::MAX_ENVELOPE;
 use protocol::fleet::topic;
 use rumqttc::{
-    AsyncClient, BrokerSessionResumePolicy, Event, EventLoop, Incoming, IncomingPacketSizeLimit,
-    LastWill, MqttOptions, Publish, PublishOptions, QoS, SubscribeFilterInput, TlsConfiguration,
-    Transport,
+    AsyncClient, Event, EventLoop, Incoming, IncomingPacketSizeLimit, LastWill, MqttOptions,
+    Publish, PublishOptions, QoS, SubscribeFilterInput, TlsConfiguration, Transport,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -131,8 +131,7 @@ fn options(identity: &Identity) -> MqttOptions {
         .set_keep_alive(KEEP_ALIVE_S)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
-        // A restarted daemon has no session of its own, yet commands must not be lost.
-        .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
+        .set_session_store(EmptySession { expiry_s: SESSION_EXPIRY_S })
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(MAX_INCOMING))
         .set_last_will(LastWill::new(online, "false", QoS::AtLeastOnce, true, None))
         .set_transport(Transport::tls_with_config(TlsConfiguration::Simple {

@@ -9,6 +9,7 @@
 //! | [`socket`] | the control socket | a thread |
 //! | [`enroll`], [`identity`] | who this device is, asked for once | before the agent |
 //! | [`slots`], [`fetch`], [`init`], [`notes`] | the updater's ports | in the worker |
+//! | [`session`] | how the MQTT session is resumed after a restart | the tokio thread |
 //! | [`paths`], [`files`], [`clock`], [`backoff`] | where, how, when | |
 //!
 //! Invariants: nothing is parsed before its length is bounded; nothing that a server says is
@@ -26,6 +27,7 @@ mod identity;
 mod init;
 mod notes;
 mod paths;
+mod session;
 mod slots;
 mod socket;
 mod worker;
