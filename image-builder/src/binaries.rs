@@ -2,6 +2,7 @@
 
 use crate::{Binaries, Error, Result, board::workspace_root, rootfs::PROGRAMS, tool};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What the device's programs are compiled for.
 pub const TARGET: &str = "aarch64-unknown-linux-musl";
@@ -23,12 +24,26 @@ pub fn obtain(binaries: &Binaries) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// `cargo` in the root of the workspace. What an outer cargo (`cargo run`, `cargo test`) says of the
+/// package that it runs is taken out of the environment: some build scripts watch those variables,
+/// and would have everything compiled again each time.
+pub fn cargo() -> Result<Command> {
+    let mut command = tool::command("cargo")?;
+    command.current_dir(workspace_root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    Ok(command)
+}
+
 /// `cargo build` with its progress on standard error. Returns the folder of the programs.
 fn build() -> Result<PathBuf> {
     let root = workspace_root();
-    let mut command = tool::command("cargo")?;
-    command.current_dir(&root).args(["build", "--locked", "--profile", "device"]);
-    command.args(["--target", TARGET]);
+    let mut command = cargo()?;
+    command.args(["build", "--locked", "--profile", "device", "--target", TARGET]);
     PACKAGES.iter().for_each(|package| {
         command.args(["--package", package]);
     });
