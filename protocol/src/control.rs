@@ -1,4 +1,5 @@
-//! Messages on the control sockets: a little-endian `u32` length, then that many bytes of postcard. One request, one
+//! Messages on the control sockets: a little-endian `u32` length, then that many bytes of postcard.
+//! One request, one
 //! response, then either side may close or go on. Never more than [`MAX_FRAME`] bytes.
 //!
 //! The functions here work on any `Read`/`Write`; opening the socket is the caller's business.
@@ -84,7 +85,8 @@ pub enum BootKind {
     Confirmed,
     /// A trial of a new release.
     Trial,
-    /// A trial was pending and could not be, or was no longer to be, booted; or the confirmed slot did not load.
+    /// A trial was pending and could not be, or was no longer to be, booted; or the confirmed slot
+    /// did not load.
     Fallback,
 }
 
@@ -170,7 +172,8 @@ pub struct SystemStatus {
     pub init_memory_kib: Option<u32>,
     /// System-on-chip temperature in millidegrees Celsius.
     pub temperature_mc: Option<i32>,
-    /// Things that need a person's attention (a broken `device.toml`, a full data partition, …), one line each.
+    /// Things that need a person's attention (a broken `device.toml`, a full data partition, …),
+    /// one line each.
     pub warnings: Vec<String>,
 }
 
@@ -199,7 +202,8 @@ pub enum InitRequest {
     },
     /// Forget a staged trial.
     DropTrial,
-    /// Stage the other slot, which was confirmed before, as a trial (manual rollback after success);
+    /// Stage the other slot, which was confirmed before, as a trial (manual rollback after
+    /// success);
     /// whoever asks reboots afterwards.
     Rollback,
     /// Orderly reboot with the reason to record.

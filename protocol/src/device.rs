@@ -1,5 +1,7 @@
-//! `device.toml`: the provisioning that a person edits on the card's boot partition. Unknown fields are errors, so that a
-//! typing mistake is seen. Every field but `name` has a default: an empty file is a valid stand-alone gateway.
+//! `device.toml`: the provisioning that a person edits on the card's boot partition. Unknown fields
+//! are errors, so that a
+//! typing mistake is seen. Every field but `name` has a default: an empty file is a valid
+//! stand-alone gateway.
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,7 @@ impl Default for TimeConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleConfig {
-    /// Offer `snapctl` on the serial console without a password: whoever holds the wire owns the device.
+    /// Offer `snapctl` on the serial console without a password: whoever holds the wire owns the
+    /// device.
     pub enabled: bool,
 }

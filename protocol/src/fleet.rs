@@ -64,7 +64,8 @@ pub struct Assignment {
     pub expires: u64,
     /// SHA-256 of the manifest's envelope bytes.
     pub release: ByteBuf,
-    /// Where the payload container can be had, absolute or relative to the fleet's HTTP address; tried in order.
+    /// Where the payload container can be had, absolute or relative to the fleet's HTTP address;
+    /// tried in order.
     pub sources: Vec<String>,
 }
 

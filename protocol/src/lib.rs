@@ -1,4 +1,5 @@
-//! Wire types of Holdfast and their codecs. No I/O, no clock, no allocation that the input's length does not bound.
+//! Wire types of Holdfast and their codecs. No I/O, no clock, no allocation that the input's length
+//! does not bound.
 //!
 //! | module | what | encoding |
 //! |---|---|---|

@@ -8,7 +8,8 @@ use serde_bytes::ByteBuf;
 
 /// Bytes per chunk of a slot image: 1 MiB.
 pub const CHUNK_SIZE: u32 = 1 << 20;
-/// Context of the envelope (COSE external_aad), so that no signature serves for another kind of message.
+/// Context of the envelope (COSE external_aad), so that no signature serves for another kind of
+/// message.
 pub const CONTEXT: &[u8] = b"holdfast/release/1";
 /// Most chunks of a slot image: a slot partition has 128 MiB.
 pub const MAX_CHUNKS: u32 = 128;
@@ -46,7 +47,8 @@ pub struct ReleaseManifest {
     pub image_digest: ByteBuf,
     /// SHA-256 of each chunk, 32 bytes each, concatenated.
     pub chunk_digests: ByteBuf,
-    /// SHA-256 of the payload container that holds the whole image (a delta is another container; not trusted).
+    /// SHA-256 of the payload container that holds the whole image (a delta is another container;
+    /// not trusted).
     pub payload_digest: ByteBuf,
     /// Size of that container in bytes.
     pub payload_size: u64,

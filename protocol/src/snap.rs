@@ -33,7 +33,8 @@ pub struct SnapClaim {
     pub name: Option<String>,
 }
 
-/// Where the envelope of a file of `size` bytes lies, from its last [`FOOTER`] bytes; `None`: unsigned.
+/// Where the envelope of a file of `size` bytes lies, from its last [`FOOTER`] bytes; `None`:
+/// unsigned.
 ///
 /// Errors: it says that it is signed, but the place cannot be right.
 pub fn locate(size: u64, footer: &[u8; FOOTER]) -> Result<Option<Range<u64>>, Error> {

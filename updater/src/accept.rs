@@ -7,8 +7,8 @@
 //! | body decodes | `malformed-payload` |
 //! | assignment is signed by the role `fleet` | `bad-signature`, `unknown-key`, … |
 //! | it is for this fleet and device | `wrong-device` |
-//! | its counter is not below the highest seen, and the same counter means the same bytes | `assignment-replayed` |
-//! | manifest is signed by the role `release` and within limits | `bad-signature`, `bad-manifest`, … |
+//! | its counter is the highest seen (and it the same), or higher | `assignment-replayed` |
+//! | manifest is signed by the role `release`, within limits | `bad-signature`, `bad-manifest`, … |
 //! | assignment is for that manifest | `release-mismatch` |
 //! | product, board | `wrong-product`, `wrong-board` |
 //! | not what runs already | (nothing to do) |

@@ -2,7 +2,8 @@
 //!
 //! Fault model. The power can go before or after any persistent operation takes effect. A chunk
 //! that was written but not synced is lost, or torn in the middle. Notes and the environment are
-//! replaced atomically, or not at all. Misuse (writing a slot that runs or is confirmed, or one that
+//! replaced atomically, or not at all. Misuse (writing a slot that runs or is confirmed, or one
+//! that
 //! a trial points to) panics.
 
 use protocol::control::{BootKind, BootReason, BootRecord, Health, SlotName, SystemStatus};
@@ -310,7 +311,8 @@ impl Sim {
         }
     }
 
-    /// One persistent operation. Returns whether it takes effect and whether the caller hears of it.
+    /// One persistent operation. Returns whether it takes effect and whether the caller hears of
+    /// it.
     fn operation(&mut self, effect: impl FnOnce(&mut Self)) -> Result<(), Error> {
         let lost = || Err(Error::State("no power".into()));
         if self.dead {

@@ -31,6 +31,8 @@ const SESSION_EXPIRY_S: u32 = 7 * 24 * 3600;
 const QUEUE: usize = 64;
 /// Two envelopes and their wrapping; nothing larger is meant for a device.
 const MAX_INCOMING: u32 = 2 * MAX_ENVELOPE as u32 + 4096;
+/// TCP and TLS together; a slow board behind a slow line needs seconds for the handshake.
+const CONNECT: Duration = Duration::from_secs(30);
 /// Pauses between attempts to connect.
 const CONNECT_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often init is asked whether something changed, and the state published even if not.
@@ -129,6 +131,7 @@ fn options(identity: &Identity) -> MqttOptions {
     let online = topic(&identity.fleet, &identity.device, "online");
     options
         .set_keep_alive(KEEP_ALIVE_S)
+        .set_connect_timeout(CONNECT)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
         .set_session_store(EmptySession { expiry_s: SESSION_EXPIRY_S })
@@ -195,7 +198,7 @@ impl Agent {
     fn on_link(&mut self, event: Link) {
         match event {
             Link::Up => {
-                println!("connected to {}:{}", self.identity.broker.0, self.identity.broker.1);
+                println!("holdfast: MQTT connected to {}:{}", self.identity.broker.0, self.identity.broker.1);
                 self.up = true;
                 let filter = |leaf| SubscribeFilterInput::new(self.topic(leaf), QoS::AtLeastOnce);
                 let filters = [filter("desired"), filter("cmd/+")];
