@@ -13,8 +13,72 @@ use std::time::{Duration, Instant};
 /// What the reader thread and the story share.
 #[derive(Default)]
 struct Log {
-    bytes: Vec<u8>,
+    /// Everything.
+    all: Vec<u8>,
+    /// Everything but the kernel's messages, which come in the middle of other lines.
+    session: Vec<u8>,
+    /// The end of `all` that may be the beginning of a kernel message.
+    undecided: Vec<u8>,
     closed: bool,
+}
+
+impl Log {
+    fn add(&mut self, bytes: &[u8]) {
+        self.all.extend_from_slice(bytes);
+        self.undecided.extend_from_slice(bytes);
+        let mut at = 0;
+        while at < self.undecided.len() {
+            match kernel_message(&self.undecided[at..]) {
+                Message::No => {
+                    self.session.push(self.undecided[at]);
+                    at += 1;
+                }
+                Message::Length(length) => at += length,
+                Message::Incomplete => break,
+            }
+        }
+        self.undecided.drain(..at);
+    }
+
+    fn of(&self, view: View) -> &[u8] {
+        match view {
+            View::All => &self.all,
+            View::Session => &self.session,
+        }
+    }
+}
+
+/// What a wait looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Everything that was printed.
+    All,
+    /// Everything but the kernel's messages: what a prompt and its commands print.
+    Session,
+}
+
+/// Whether some bytes begin with a kernel message, `[   12.345678] text\n`.
+enum Message {
+    No,
+    Length(usize),
+    Incomplete,
+}
+
+fn kernel_message(bytes: &[u8]) -> Message {
+    let stamp = |(index, byte): (usize, &u8)| match index {
+        0 => *byte == b'[',
+        _ => matches!(byte, b' ' | b'.' | b'0'..=b'9'),
+    };
+    let length = bytes.iter().enumerate().take_while(|part| stamp(*part)).count();
+    match (length, bytes.get(length)) {
+        (0, _) => Message::No,
+        (_, None) => Message::Incomplete,
+        (3.., Some(b']')) => {
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            end.map_or(Message::Incomplete, |end| Message::Length(end + 1))
+        }
+        _ => Message::No,
+    }
 }
 
 #[derive(Default)]
@@ -33,7 +97,7 @@ impl Shared {
 pub struct Console {
     machine: String,
     shared: Arc<Shared>,
-    position: usize,
+    positions: [usize; 2],
     input: Box<dyn Write + Send>,
 }
 
@@ -53,46 +117,57 @@ impl Console {
             let mut block = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut block) {
                 let _ = kept.write_all(&block[..count]);
-                theirs.lock().bytes.extend_from_slice(&block[..count]);
+                theirs.lock().add(&block[..count]);
                 theirs.more.notify_all();
             }
             theirs.lock().closed = true;
             theirs.more.notify_all();
         });
-        Ok(Self { machine: machine.into(), shared, position: 0, input: Box::new(input) })
+        Ok(Self { machine: machine.into(), shared, positions: [0; 2], input: Box::new(input) })
     }
 
     /// Waits for a text; returns the line that has it.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<String> {
-        Ok(self.expect_any(&[text], limit)?.1)
+        Ok(self.expect_any(View::All, &[text], limit)?.1)
+    }
+
+    /// Waits for a text outside the kernel's messages; returns everything up to its end.
+    pub fn session(&mut self, text: &str, limit: Duration) -> Result<String> {
+        let before = self.positions[View::Session as usize];
+        self.expect_any(View::Session, &[text], limit)?;
+        let after = self.positions[View::Session as usize];
+        Ok(String::from_utf8_lossy(&self.shared.lock().session[before..after]).into_owned())
     }
 
     /// Waits for whichever of the texts comes first; returns its index and the line that has it.
-    pub fn expect_any(&mut self, texts: &[&str], limit: Duration) -> Result<(usize, String)> {
+    pub fn expect_any(
+        &mut self,
+        view: View,
+        texts: &[&str],
+        limit: Duration,
+    ) -> Result<(usize, String)> {
         let end = Instant::now() + limit;
         let shared = Arc::clone(&self.shared);
         let mut log = shared.lock();
+        let position = self.positions[view as usize];
         loop {
-            if let Some((index, start)) = first(&log.bytes[self.position..], texts) {
-                let start = self.position + start;
-                let after = start + texts[index].len();
+            if let Some((index, start)) = first(&log.of(view)[position..], texts) {
+                let (start, after) = (position + start, position + start + texts[index].len());
                 // The whole line, when it comes soon; a prompt has no end of line.
                 let soon = Instant::now() + limits::POLL;
-                while !log.bytes[after..].contains(&b'\n') && !log.closed {
+                while !log.of(view)[after..].contains(&b'\n') && !log.closed {
                     let Some(left) = soon.checked_duration_since(Instant::now()) else { break };
-                    let wait = shared.more.wait_timeout(log, left);
-                    log = wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+                    log = wait(&shared, log, left);
                 }
-                self.position = after;
-                return Ok((index, line_at(&log.bytes, start)));
+                self.positions[view as usize] = after;
+                return Ok((index, line_at(log.of(view), start)));
             }
             let now = Instant::now();
             let why = match (log.closed, now >= end) {
                 (true, _) => "QEMU ended".to_string(),
                 (_, true) => format!("{} s passed", limit.as_secs()),
                 _ => {
-                    let wait = shared.more.wait_timeout(log, end - now);
-                    log = wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+                    log = wait(&shared, log, end - now);
                     continue;
                 }
             };
@@ -100,7 +175,7 @@ impl Console {
                 machine: self.machine.clone(),
                 why,
                 awaited: texts.join("\" or \""),
-                tail: tail(&log.bytes),
+                tail: tail(&log.all),
             });
         }
     }
@@ -115,34 +190,28 @@ impl Console {
 
     /// Everything since power on, as text.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.shared.lock().bytes).into_owned()
+        String::from_utf8_lossy(&self.shared.lock().all).into_owned()
     }
 
     /// Takes everything up to the last occurrence of `text` as read, when there is one.
     pub fn skip_to_last(&mut self, text: &str) {
-        let shared = Arc::clone(&self.shared);
-        let log = shared.lock();
-        let found = log.bytes.windows(text.len()).rposition(|w| w == text.as_bytes());
-        self.position = self.position.max(found.unwrap_or_default());
-    }
-
-    /// What came since the position that the last wait left.
-    pub fn unread(&self) -> String {
-        String::from_utf8_lossy(&self.shared.lock().bytes[self.position..]).into_owned()
-    }
-
-    /// The text between the position before and after `step`.
-    pub fn during(&mut self, step: impl FnOnce(&mut Self) -> Result) -> Result<String> {
-        let before = self.position;
-        step(self)?;
         let log = self.shared.lock();
-        Ok(String::from_utf8_lossy(&log.bytes[before..self.position]).into_owned())
+        for view in [View::All, View::Session] {
+            let found = log.of(view).windows(text.len()).rposition(|w| w == text.as_bytes());
+            let position = &mut self.positions[view as usize];
+            *position = (*position).max(found.unwrap_or_default());
+        }
     }
 
     /// The last lines, for messages.
     pub fn tail(&self) -> String {
-        tail(&self.shared.lock().bytes)
+        tail(&self.shared.lock().all)
     }
+}
+
+fn wait<'a>(shared: &Shared, log: MutexGuard<'a, Log>, time: Duration) -> MutexGuard<'a, Log> {
+    let woken = shared.more.wait_timeout(log, time);
+    woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 fn first(bytes: &[u8], texts: &[&str]) -> Option<(usize, usize)> {
@@ -179,7 +248,19 @@ mod tests {
         let soon = Duration::from_secs(5);
         assert_eq!(console.expect("first", soon).expect("it is there"), "first: 1");
         assert_eq!(console.expect("first", soon).expect("it is there"), "first: 2");
-        assert_eq!(console.expect_any(&["none", "last"], soon).expect("it is there").0, 1);
+        assert_eq!(
+            console.expect_any(View::All, &["none", "last"], soon).expect("it is there").0,
+            1
+        );
+    }
+
+    #[test]
+    fn a_session_reads_as_if_the_kernel_were_silent() {
+        let mut console = console(
+            "holdfast> list\n[    1.000001] usb 1-1: new\n{\"a\":[1][   12.345678] eth0: up\n}\n[exit 0]\n",
+        );
+        let printed = console.session("[exit", Duration::from_secs(5)).expect("it is there");
+        assert_eq!(printed, "holdfast> list\n{\"a\":[1]}\n[exit");
     }
 
     #[test]

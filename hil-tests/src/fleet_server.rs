@@ -14,7 +14,6 @@ use protocol::device::{DeviceConfig, FleetConfig, TimeConfig};
 use protocol::fleet::{DeviceState, UpdatePhase, UpdateStatus};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// The host, as guests of QEMU's user network see it.
@@ -224,8 +223,7 @@ fn program() -> Result<&'static Path> {
     if let Some(path) = BUILT.get() {
         return Ok(path);
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "fleet", "--bin", PROGRAM]);
-    child::run(cargo.current_dir(paths::work_tree()))?;
+    let mut cargo = image_builder::binaries::cargo()?;
+    child::run(cargo.args(["build", "--quiet", "--package", "fleet", "--bin", PROGRAM]))?;
     Ok(BUILT.get_or_init(|| paths::target().join("debug").join(PROGRAM)))
 }

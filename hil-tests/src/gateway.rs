@@ -152,14 +152,10 @@ impl Gateway {
         self.machine()?.console.expect(text, limit)
     }
 
-    /// Waits until a command can be typed. Nothing is typed before, the boot loader might listen;
-    /// later one Enter brings back a prompt that a message of the kernel has torn.
+    /// Waits until a command can be typed. Nothing is typed before, the boot loader might listen.
     fn prompt(&mut self) -> Result<&mut Console> {
         let console = &mut self.machine()?.console;
-        if console.expect(PROMPT, limits::BOOT).is_err() {
-            console.write("\n")?;
-            console.expect(PROMPT, limits::COMMAND)?;
-        }
+        console.session(PROMPT, limits::BOOT)?;
         Ok(console)
     }
 
@@ -167,13 +163,10 @@ impl Gateway {
     pub fn command(&mut self, line: &str) -> Result<Answer> {
         let console = self.prompt()?;
         console.write(&format!("{line}\n"))?;
-        let mut last = String::new();
-        let printed = console.during(|console| {
-            last = console.expect(EXIT, limits::COMMAND)?;
-            Ok(())
-        })?;
-        answer(line, &printed, &last)
-            .ok_or_else(|| Error::Story(format!("{}: no exit code in {last:?}", self.name)))
+        let printed = console.session(EXIT, limits::COMMAND)?;
+        let code = console.session("]", limits::COMMAND)?;
+        answer(line, &printed, &code)
+            .ok_or_else(|| Error::Story(format!("{}: no exit code in {code:?}", self.name)))
     }
 
     /// A command that must succeed; returns what it printed.
@@ -268,19 +261,13 @@ impl Gateway {
 }
 
 /// Takes a command's output out of what came after the prompt: behind the echo, before the exit
-/// code, without lines that the kernel printed between.
-fn answer(line: &str, printed: &str, last: &str) -> Option<Answer> {
-    let code = last.split(EXIT).nth(1)?.split(']').next()?.parse().ok()?;
+/// code.
+fn answer(line: &str, printed: &str, code: &str) -> Option<Answer> {
+    let code = code.strip_suffix(']')?.trim().parse().ok()?;
     let body = printed.split_once(line).map_or(printed, |(_, rest)| rest);
-    let body = body.rsplit_once(EXIT).map_or(body, |(text, _)| text);
-    let lines = body.lines().map(str::trim_end).filter(|text| !is_kernel(text));
+    let body = body.strip_suffix(EXIT).unwrap_or(body);
+    let lines = body.lines().map(str::trim_end);
     Some(Answer { code, text: lines.collect::<Vec<_>>().join("\n").trim().to_string() })
-}
-
-/// `[   12.345678] text`
-fn is_kernel(line: &str) -> bool {
-    let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    stamp.is_some_and(|(time, _)| time.trim().parse::<f64>().is_ok())
 }
 
 #[cfg(test)]
@@ -289,15 +276,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_what_the_command_printed() {
-        let printed = "list\r\nhello 1.0\r\n[   12.345678] usb 1-1: reset\r\nother 2\r\n[exit ";
+        let printed = "list\r\nhello 1.0\r\nother 2\r\n[exit ";
         let expected = Answer { code: 3, text: "hello 1.0\nother 2".into() };
-        assert_eq!(answer("list", printed, "[exit 3]"), Some(expected));
+        assert_eq!(answer("list", printed, "3]"), Some(expected));
     }
 
     #[test]
     fn an_answer_without_output_is_empty() {
-        let printed = "start hello\r\n[exit ";
         let expected = Answer { code: 0, text: String::new() };
-        assert_eq!(answer("start hello", printed, "[exit 0]"), Some(expected));
+        assert_eq!(answer("start hello", "start hello\r\n[exit ", "0]"), Some(expected));
     }
 }

@@ -39,7 +39,7 @@ pub fn truncated(releases: &Releases) -> Result<Vec<u8>> {
 fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
     let folder = folder()?;
     let snap = paths::hil()?.join(name);
-    image_builder::app::pack(&folder, key, &snap, TIME)?;
+    image_builder::app::pack(folder, key, &snap, TIME)?;
     fs::read(&snap).map_err(file("read", snap))
 }
 
@@ -51,9 +51,8 @@ fn folder() -> Result<&'static Path> {
     if let Some(folder) = FOLDER.get() {
         return Ok(folder);
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--profile", "device", "--package", APP]);
-    cargo.args(["--target", TARGET]).current_dir(paths::work_tree());
+    let mut cargo = image_builder::binaries::cargo()?;
+    cargo.args(["build", "--quiet", "--profile", "device", "--package", APP, "--target", TARGET]);
     child::run(&mut cargo)?;
     let folder = paths::hil()?.join("hello-snap");
     let _ = fs::remove_dir_all(&folder);
