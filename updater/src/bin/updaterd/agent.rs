@@ -198,7 +198,10 @@ impl Agent {
     fn on_link(&mut self, event: Link) {
         match event {
             Link::Up => {
-                println!("holdfast: MQTT connected to {}:{}", self.identity.broker.0, self.identity.broker.1);
+                println!(
+                    "holdfast: MQTT connected to {}:{}",
+                    self.identity.broker.0, self.identity.broker.1
+                );
                 self.up = true;
                 let filter = |leaf| SubscribeFilterInput::new(self.topic(leaf), QoS::AtLeastOnce);
                 let filters = [filter("desired"), filter("cmd/+")];
