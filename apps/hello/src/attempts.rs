@@ -1,13 +1,25 @@
 //! What the probe tries, with safe Rust where that is enough.
 
 use crate::syscalls;
-use std::{fs, io, net::TcpStream, net::UdpSocket, path::Path};
+use std::{
+    fs, io,
+    net::{TcpStream, UdpSocket},
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+/// Threads that no gateway app needs.
+const MANY_TASKS: usize = 1000;
+/// Bytes of stack of each.
+const TASK_STACK: usize = 64 * 1024;
 
 /// Every attempt, made, as a line each.
 pub fn all() -> Vec<String> {
     let mut lines = files();
     lines.extend(processes());
     lines.extend(network());
+    lines.push(tasks());
     lines.extend(syscalls::forbidden().into_iter().map(|(name, result)| allowed(name, result)));
     lines.push(format!("devices {}", names("/dev")));
     lines.push(format!("root {}", names("/")));
@@ -68,6 +80,22 @@ fn processes() -> Vec<String> {
         return vec!["host-processes hidden".into()];
     }
     vec![format!("host-processes VISIBLE ({})", others.join(" "))]
+}
+
+/// Starts threads, which count as processes, until it is refused.
+fn tasks() -> String {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let stopped = Arc::new(Mutex::new(stopped));
+    for count in 0..MANY_TASKS {
+        let stopped = stopped.clone();
+        let wait = move || drop(stopped.lock().map(|stopped| stopped.recv()));
+        if let Err(e) = thread::Builder::new().stack_size(TASK_STACK).spawn(wait) {
+            drop(stop);
+            return format!("many-tasks refused (after {count}: {e})");
+        }
+    }
+    drop(stop);
+    format!("many-tasks ALLOWED ({MANY_TASKS})")
 }
 
 fn network() -> Vec<String> {

@@ -1,6 +1,6 @@
-//! The sample app. `hello` greets every few seconds; `hello probe` tries to see the host and prints
-//! what it got, one line
-//! an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
+//! The sample app. `hello` greets every few seconds. `hello probe` tries to see the host and prints
+//! what it got, one line an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
+//! `hello hog` takes memory until it is stopped; `hello crash` fails at once.
 
 mod attempts;
 mod syscalls;
@@ -10,10 +10,16 @@ use std::{env, io::Write as _, thread, time::Duration};
 /// Between two greetings.
 const INTERVAL: Duration = Duration::from_secs(3);
 
+/// Bytes that the hog takes at a time.
+const HOG_BLOCK: usize = 8 << 20;
+/// How often: far more than a service may have.
+const HOG_BLOCKS: usize = 64;
+
 fn main() {
     match env::args().nth(1).as_deref() {
         Some("probe") => probe(),
         Some("crash") => std::process::exit(3),
+        Some("hog") => hog(),
         _ => greet(),
     }
 }
@@ -38,6 +44,15 @@ fn count_start(common: &str) -> std::io::Result<u32> {
     let starts = before.unwrap_or(0) + 1;
     std::fs::write(path, format!("{starts}\n"))?;
     Ok(starts)
+}
+
+/// Takes memory, and uses it, until the limit of the service ends it.
+fn hog() {
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..HOG_BLOCKS {
+        taken.push(vec![1; HOG_BLOCK]);
+    }
+    println!("hog: {} MiB ALLOWED", taken.iter().map(Vec::len).sum::<usize>() >> 20);
 }
 
 fn probe() {
