@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn a_session_reads_as_if_the_kernel_were_silent() {
         let mut console = console(
-            "holdfast> list\n[    1.000001] usb 1-1: new\n{\"a\":[1][   12.345678] eth0: up\n}\n[exit 0]\n",
+            "holdfast> list\n[    1.000001] usb 1-1: new\n\
+             {\"a\":[1][   12.345678] eth0: up\n}\n[exit 0]\n",
         );
         let printed = console.session("[exit", Duration::from_secs(5)).expect("it is there");
         assert_eq!(printed, "holdfast> list\n{\"a\":[1]}\n[exit");

@@ -165,8 +165,8 @@ impl Releases {
 
     /// A required service that is never ready.
     pub fn never_healthy(&self) -> Result<Release> {
-        let manifest = "name = \"never-ready\"\ncommand = \"/usr/bin/snapctl\"\nargs = [\"version\"]\n\
-                        ready = \"notify\"\nrequired = true\n";
+        let manifest = "name = \"never-ready\"\ncommand = \"/usr/bin/snapctl\"\n\
+                        args = [\"version\"]\nready = \"notify\"\nrequired = true\n";
         let overlay = overlay("never-healthy", |folder| {
             put(folder, "etc/holdfast/services/never-ready.toml", manifest.as_bytes(), 0o644)
         })?;

@@ -1,4 +1,5 @@
-//! Fetches and builds parts: `cargo run -p image-builder --example sources kernel rpi virt firmware`.
+//! Fetches and builds parts: `cargo run -p image-builder --example sources kernel rpi virt
+//! firmware`.
 
 use image_builder::board::UBoot;
 use image_builder::sources::Cache;

@@ -24,9 +24,9 @@ pub fn obtain(binaries: &Binaries) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// `cargo` in the root of the workspace. What an outer cargo (`cargo run`, `cargo test`) says of the
-/// package that it runs is taken out of the environment: some build scripts watch those variables,
-/// and would have everything compiled again each time.
+/// `cargo` in the root of the workspace. What an outer cargo (`cargo run`, `cargo test`) says of
+/// the package that it runs is taken out of the environment: some build scripts watch those
+/// variables, and would have everything compiled again each time.
 pub fn cargo() -> Result<Command> {
     let mut command = tool::command("cargo")?;
     command.current_dir(workspace_root());

@@ -1,10 +1,10 @@
-//! Boot time in virtual time: QEMU counts instructions (`-icount`), two nanoseconds each, so that the
-//! same image gives the same figures whatever else the machine does. Three systems on the same kernel,
-//! card and verity root:
+//! Boot time in virtual time: QEMU counts instructions (`-icount`), two nanoseconds each, so that
+//! the same image gives the same figures whatever else the machine does. Three systems on the same
+//! kernel, card and verity root:
 //!
 //! - **kernel**: an init that prints one line and ends: what no init can be faster than;
-//! - **busybox**: a shell script that does what init and netd do at the least: the same mounts, host
-//!   name, DHCP;
+//! - **busybox**: a shell script that does what init and netd do at the least: the same mounts,
+//!   host name, DHCP;
 //! - **holdfast**: to its first line, to an address, and to healthy (every required service ready).
 //!
 //! With a fleet server the clock is no longer our own: while the guest idles, virtual time jumps

@@ -1,6 +1,6 @@
 //! Memory of the device's processes, idle: a gateway in QEMU, connected to its fleet server, with
-//! nothing to do. The figure is the proportional set size that init reads for each service, in which
-//! a page that several processes share counts once in all.
+//! nothing to do. The figure is the proportional set size that init reads for each service, in
+//! which a page that several processes share counts once in all.
 
 use crate::error::Result;
 use crate::fleet_server::FleetServer;

@@ -1,5 +1,5 @@
-//! Builds everything that the stories boot, before the tests begin: a test's output is hidden until it
-//! ends, and the first build of the kernel takes minutes.
+//! Builds everything that the stories boot, before the tests begin: a test's output is hidden until
+//! it ends, and the first build of the kernel takes minutes.
 
 use hil::Result;
 use hil::releases::Releases;

@@ -6,8 +6,10 @@
 //! | [`names`] | folders of the design, their dependencies, module names |
 //! | [`text`] | left-over marks, machine paths, white space |
 //! | [`source`] | length of files, functions and lines; module heads; maps; `unsafe` |
+//! | [`promises`] | tests that SPECIFICATION.md names |
 
 mod names;
+mod promises;
 mod source;
 mod text;
 
@@ -57,6 +59,7 @@ fn check() -> Result<Vec<Finding>, Error> {
             .map_err(|cause| Error::File { what: format!("read {path}"), cause })?;
         let Ok(content) = String::from_utf8(bytes) else { continue };
         findings.extend(text::check(path, &content));
+        findings.extend(promises::check(path, &content));
         if path.ends_with(".rs") {
             findings.extend(source::check(path, &content));
         }

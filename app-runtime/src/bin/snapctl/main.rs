@@ -1,5 +1,5 @@
-//! `snapctl`: the administrator's tool on the device. Every verb is one request to a daemon's control
-//! socket; nothing is decided here.
+//! `snapctl`: the administrator's tool on the device. Every verb is one request to a daemon's
+//! control socket; nothing is decided here.
 //!
 //! | module | what |
 //! |---|---|
@@ -8,7 +8,8 @@
 //! | [`show`] | reports as text and as JSON |
 //! | [`prompt`] | the same verbs, line by line, on the serial console |
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 3 the daemon was not reached.
+//! Exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 3 the daemon was not
+//! reached.
 
 mod prompt;
 mod run;

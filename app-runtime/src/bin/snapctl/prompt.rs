@@ -1,5 +1,6 @@
-//! The prompt on the serial console: the same verbs, line by line. There is no shell behind it. Each
-//! command ends with a line `[exit N]`, so that a program at the other end knows that it is over.
+//! The prompt on the serial console: the same verbs, line by line. There is no shell behind it.
+//! Each command ends with a line `[exit N]`, so that a program at the other end knows that it is
+//! over.
 
 use crate::run;
 use std::io::{self, BufRead, Write};

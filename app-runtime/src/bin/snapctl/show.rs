@@ -129,8 +129,8 @@ fn snap_text(snap: &SnapInfo) -> String {
         names => names.join(", "),
     };
     format!(
-        "name:        {}\nversion:     {}\nrevision:    {}\nsummary:     {}\nsigned:      {signed}\n\
-         size:        {}\nconnections: {connections}\n\n{}",
+        "name:        {}\nversion:     {}\nrevision:    {}\nsummary:     {}\n\
+         signed:      {signed}\nsize:        {}\nconnections: {connections}\n\n{}",
         snap.name,
         snap.version,
         snap.revision,
@@ -169,7 +169,8 @@ fn status_text(status: &SystemStatus) -> String {
         some => slot(some),
     };
     let mut text = format!(
-        "{} ({}), release {} (sequence {})\nslot:        {}, booted as {}\nconfirmed:   {confirmed}\n\
+        "{} ({}), release {} (sequence {})\n\
+         slot:        {}, booted as {}\nconfirmed:   {confirmed}\n\
          trial:       {}\nhealth:      {health}\nboot reason: {}\nuptime:      {} s\n\
          temperature: {}\n",
         status.hostname,
