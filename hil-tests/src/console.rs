@@ -49,8 +49,8 @@ impl Log {
 }
 
 /// What a wait looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
+#[derive(Clone, Copy)]
+enum View {
     /// Everything that was printed.
     All,
     /// Everything but the kernel's messages: what a prompt and its commands print.
@@ -128,24 +128,23 @@ impl Console {
 
     /// Waits for a text; returns the line that has it.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<String> {
-        Ok(self.expect_any(View::All, &[text], limit)?.1)
+        Ok(self.expect_any(&[text], limit)?.1)
     }
 
     /// Waits for a text outside the kernel's messages; returns everything up to its end.
     pub fn session(&mut self, text: &str, limit: Duration) -> Result<String> {
         let before = self.positions[View::Session as usize];
-        self.expect_any(View::Session, &[text], limit)?;
+        self.find(View::Session, &[text], limit)?;
         let after = self.positions[View::Session as usize];
         Ok(String::from_utf8_lossy(&self.shared.lock().session[before..after]).into_owned())
     }
 
     /// Waits for whichever of the texts comes first; returns its index and the line that has it.
-    pub fn expect_any(
-        &mut self,
-        view: View,
-        texts: &[&str],
-        limit: Duration,
-    ) -> Result<(usize, String)> {
+    pub fn expect_any(&mut self, texts: &[&str], limit: Duration) -> Result<(usize, String)> {
+        self.find(View::All, texts, limit)
+    }
+
+    fn find(&mut self, view: View, texts: &[&str], limit: Duration) -> Result<(usize, String)> {
         let end = Instant::now() + limit;
         let shared = Arc::clone(&self.shared);
         let mut log = shared.lock();
@@ -248,10 +247,7 @@ mod tests {
         let soon = Duration::from_secs(5);
         assert_eq!(console.expect("first", soon).expect("it is there"), "first: 1");
         assert_eq!(console.expect("first", soon).expect("it is there"), "first: 2");
-        assert_eq!(
-            console.expect_any(View::All, &["none", "last"], soon).expect("it is there").0,
-            1
-        );
+        assert_eq!(console.expect_any(&["none", "last"], soon).expect("it is there").0, 1);
     }
 
     #[test]
