@@ -86,6 +86,7 @@ pub const NEEDS: &[Need] = &[
     build("dtc", "device-tree-compiler", "device trees of the tests and of U-Boot"),
     build("xz", "xz-utils", "unpacks the kernel's source"),
     build("bzip2", "bzip2", "unpacks U-Boot's source"),
+    build("xxd", "xxd", "puts the boot script into U-Boot"),
     build("mkfs.erofs", "erofs-utils", "root file system"),
     build("mksquashfs", "squashfs-tools", "snaps"),
     build("mke2fs", "e2fsprogs", "data partition"),
@@ -103,6 +104,11 @@ pub const NEEDS: &[Need] = &[
     test("qemu-aarch64-static", "qemu-user-static", "runs device binaries on the host"),
     test("mosquitto_pub", "mosquitto-clients", "a second MQTT client"),
     test("zstd", "zstd", "checks compressed images"),
+    // Not the command: the other package of that name is linked dynamically.
+    probed(
+        test("static busybox", "busybox-static", "what runs confined in the sandbox's tests"),
+        Probe::File("/var/lib/dpkg/info/busybox-static.list"),
+    ),
     test("chromium", "chromium", "looks at the dashboard"),
 ];
 
