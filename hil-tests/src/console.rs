@@ -192,6 +192,16 @@ impl Console {
         String::from_utf8_lossy(&self.shared.lock().all).into_owned()
     }
 
+    /// Bytes printed since power on.
+    pub fn printed(&self) -> usize {
+        self.shared.lock().all.len()
+    }
+
+    /// What came after the first `count` bytes.
+    pub fn since(&self, count: usize) -> String {
+        String::from_utf8_lossy(&self.shared.lock().all[count..]).into_owned()
+    }
+
     /// Takes everything up to the last occurrence of `text` as read, when there is one.
     pub fn skip_to_last(&mut self, text: &str) {
         let log = self.shared.lock();

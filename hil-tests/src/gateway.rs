@@ -23,6 +23,8 @@ const BOOT_LOADER: &str = "U-Boot 20";
 /// What the console's prompt looks like, and how it ends a command's output.
 const PROMPT: &str = "holdfast> ";
 const EXIT: &str = "[exit ";
+/// A kernel message may come in the middle of JSON that quotes the kernel: asked again.
+const JSON_ATTEMPTS: usize = 5;
 /// The watchdog that QEMU's Pi has; its hardware watchdog resets the machine when opened.
 const WATCHDOG: &str = "softdog";
 
@@ -33,6 +35,8 @@ pub struct Answer {
     pub code: i32,
     /// What it printed, without the kernel's messages between.
     pub text: String,
+    /// The same with them: text that quotes the kernel looks like one.
+    pub with_kernel: String,
 }
 
 /// A card and the machine that it is in.
@@ -162,10 +166,11 @@ impl Gateway {
     /// Types a command at the prompt and waits for its end.
     pub fn command(&mut self, line: &str) -> Result<Answer> {
         let console = self.prompt()?;
+        let before = console.printed();
         console.write(&format!("{line}\n"))?;
         let printed = console.session(EXIT, limits::COMMAND)?;
         let code = console.session("]", limits::COMMAND)?;
-        answer(line, &printed, &code)
+        answer(line, &printed, &code, &console.since(before))
             .ok_or_else(|| Error::Story(format!("{}: no exit code in {code:?}", self.name)))
     }
 
@@ -188,25 +193,35 @@ impl Gateway {
     }
 
     fn json<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
-        let text = self.ok(line)?;
-        let start = text.find(['{', '[']).unwrap_or(0);
-        serde_json::from_str(text[start..].trim())
-            .map_err(|e| Error::Story(format!("{}: `{line}` answered {text:?}: {e}", self.name)))
+        let mut text = String::new();
+        for _ in 0..JSON_ATTEMPTS {
+            let answer = self.command(&format!("{line} --json"))?;
+            ensure(answer.code == 0, || format!("{}: `{line}` ended with {answer:?}", self.name))?;
+            for printed in [&answer.text, &answer.with_kernel] {
+                let start = printed.find(['{', '[']).unwrap_or(0);
+                let value = serde_json::from_str(printed[start..].trim());
+                if let Ok(value) = value {
+                    return Ok(value);
+                }
+            }
+            text = answer.with_kernel;
+        }
+        Err(Error::Story(format!("{}: `{line} --json` is not what was wished: {text}", self.name)))
     }
 
     /// What init knows.
     pub fn status(&mut self) -> Result<SystemStatus> {
-        self.json("status --json")
+        self.json("status")
     }
 
     /// The recorded boots, newest last.
     pub fn boots(&mut self) -> Result<Vec<BootRecord>> {
-        self.json("boots --json")
+        self.json("boots")
     }
 
     /// What the updater says.
     pub fn update(&mut self) -> Result<UpdateStatus> {
-        self.json("update --json")
+        self.json("update")
     }
 
     /// Waits until the health gate has decided that the system is healthy.
@@ -222,7 +237,7 @@ impl Gateway {
     pub fn wait_service(&mut self, service: &str, state: &str) -> Result<AppServiceStatus> {
         let end = Instant::now() + limits::COMMAND;
         loop {
-            let services: Vec<AppServiceStatus> = self.json("services --json")?;
+            let services: Vec<AppServiceStatus> = self.json("services")?;
             let found = services.iter().find(|s| s.name == service && s.state == state);
             if let Some(found) = found {
                 return Ok(found.clone());
@@ -262,12 +277,15 @@ impl Gateway {
 
 /// Takes a command's output out of what came after the prompt: behind the echo, before the exit
 /// code.
-fn answer(line: &str, printed: &str, code: &str) -> Option<Answer> {
+fn answer(line: &str, printed: &str, code: &str, with_kernel: &str) -> Option<Answer> {
     let code = code.strip_suffix(']')?.trim().parse().ok()?;
-    let body = printed.split_once(line).map_or(printed, |(_, rest)| rest);
-    let body = body.strip_suffix(EXIT).unwrap_or(body);
-    let lines = body.lines().map(str::trim_end);
-    Some(Answer { code, text: lines.collect::<Vec<_>>().join("\n").trim().to_string() })
+    let body = |text: &str| {
+        let text = text.split_once(line).map_or(text, |(_, rest)| rest);
+        let text = text.rsplit_once(EXIT).map_or(text, |(body, _)| body);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        lines.join("\n").trim().to_string()
+    };
+    Some(Answer { code, text: body(printed), with_kernel: body(with_kernel) })
 }
 
 #[cfg(test)]
@@ -277,13 +295,15 @@ mod tests {
     #[test]
     fn an_answer_is_what_the_command_printed() {
         let printed = "list\r\nhello 1.0\r\nother 2\r\n[exit ";
-        let expected = Answer { code: 3, text: "hello 1.0\nother 2".into() };
-        assert_eq!(answer("list", printed, "3]"), Some(expected));
+        let found = answer("list", printed, "3]", "list\nhello 1.0\nother 2\n[exit 3]");
+        let text = "hello 1.0\nother 2".to_string();
+        assert_eq!(found, Some(Answer { code: 3, with_kernel: text.clone(), text }));
     }
 
     #[test]
     fn an_answer_without_output_is_empty() {
-        let expected = Answer { code: 0, text: String::new() };
-        assert_eq!(answer("start hello", "start hello\r\n[exit ", "0]"), Some(expected));
+        let found = answer("start", "start\r\n[exit ", "0]", "start\r\n[exit 0]");
+        let text = String::new();
+        assert_eq!(found, Some(Answer { code: 0, with_kernel: text.clone(), text }));
     }
 }
