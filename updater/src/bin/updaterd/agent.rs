@@ -29,6 +29,9 @@ const KEEP_ALIVE_S: u16 = 30;
 const SESSION_EXPIRY_S: u32 = 7 * 24 * 3600;
 /// Requests that wait for the connection; further ones are dropped, the next report follows.
 const QUEUE: usize = 64;
+/// Publications with QoS 1 that wait for their acknowledgement. The client keeps a table of them:
+/// without a limit it has 65,536 places, 15 MiB of memory.
+const IN_FLIGHT: u16 = 32;
 /// Two envelopes and their wrapping; nothing larger is meant for a device.
 const MAX_INCOMING: u32 = 2 * MAX_ENVELOPE as u32 + 4096;
 /// TCP and TLS together; a slow board behind a slow line needs seconds for the handshake.
@@ -134,7 +137,8 @@ fn options(identity: &Identity) -> MqttOptions {
         .set_connect_timeout(CONNECT)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
-        .set_session_store(EmptySession { expiry_s: SESSION_EXPIRY_S })
+        .set_session_store(EmptySession { expiry_s: SESSION_EXPIRY_S, in_flight: IN_FLIGHT })
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT)
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(MAX_INCOMING))
         .set_last_will(LastWill::new(online, "false", QoS::AtLeastOnce, true, None))
         .set_transport(Transport::tls_with_config(TlsConfiguration::Simple {

@@ -21,6 +21,8 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> +
 pub struct EmptySession {
     /// Seconds that the broker keeps its half.
     pub expiry_s: u32,
+    /// Publications that may wait for their acknowledgement; must be what the options say.
+    pub in_flight: u16,
 }
 
 impl SessionStore for EmptySession {
@@ -30,7 +32,7 @@ impl SessionStore for EmptySession {
             client_id: key.client_id().to_owned(),
             clean_start: false,
             session_expiry_interval: Some(self.expiry_s),
-            outgoing_inflight_upper_limit: None,
+            outgoing_inflight_upper_limit: Some(self.in_flight),
             ack_mode: PersistedAckMode::Automatic,
             last_pkid: 0,
             last_puback: 0,
