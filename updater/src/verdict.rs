@@ -53,12 +53,22 @@ fn fell_back(status: &SystemStatus, trial: Option<&BootRecord>) -> Verdict {
     let outcome = trial.map(|boot| boot.outcome.as_str()).filter(|text| !text.is_empty());
     let (code, message) = match (&status.boot_reason, outcome) {
         (BootReason::Unhealthy(why), _) => ("trial-unhealthy", why.clone()),
-        (BootReason::Panic(log), _) => ("trial-panicked", log.clone()),
+        (BootReason::Panic(log), _) => ("trial-panicked", panic_first(log)),
         (BootReason::Watchdog, _) => ("trial-hung", "the watchdog ended the trial".into()),
         (_, Some(outcome)) => ("trial-failed", outcome.into()),
-        (BootReason::Reboot(why), None) => ("trial-failed", format!("rebooted: {why}")),
+        (BootReason::Reboot(why), None) if trial.is_some() => {
+            ("trial-failed", format!("rebooted: {why}"))
+        }
         (_, None) if trial.is_some() => ("trial-failed", "ended without a record".into()),
-        (_, None) => ("trial-not-booted", "the trial never came as far as init".into()),
+        // the last reboot on record is the one into the trial: it says nothing of the trial
+        (_, None) => ("trial-not-booted", "the trial did not load, or ended before init".into()),
     };
     Verdict::FellBack(Failure { code: code.into(), message })
+}
+
+/// The kernel's log with the line that says what happened before the lines that led to it.
+fn panic_first(log: &str) -> String {
+    let (panic, rest): (Vec<_>, Vec<_>) =
+        log.lines().partition(|line| line.contains("Kernel panic"));
+    [panic, rest].concat().join("\n")
 }

@@ -66,7 +66,8 @@ fn each_row_of_the_table() {
     let cold = || BootReason::Cold;
     let sick = || BootReason::Unhealthy("appd".into());
     let panic = || BootReason::Panic("oops".into());
-    let rows: [(Row, bool, &str); 14] = [
+    let into = || BootReason::Reboot("update to 2".into());
+    let rows: [(Row, bool, &str); 16] = [
         ((B, 2, "later", Trial, Some(B), None, cold()), true, "Confirmed"),
         ((B, 2, "later", Confirmed, Some(B), None, cold()), true, "Confirmed"),
         ((B, 2, "later", Trial, Some(A), Some(B), cold()), true, "OnTrial"),
@@ -74,6 +75,8 @@ fn each_row_of_the_table() {
         ((A, 1, "staging", Confirmed, Some(A), Some(B), cold()), false, "NotTried"),
         ((A, 1, "staging", Fallback, Some(A), Some(B), cold()), false, "NotTried"),
         ((A, 1, "later", Fallback, Some(A), Some(B), cold()), false, "trial-not-booted"),
+        ((A, 1, "later", Fallback, Some(A), Some(B), into()), false, "trial-not-booted"),
+        ((A, 1, "later", Fallback, Some(A), Some(B), into()), true, "trial-failed"),
         ((A, 1, "later", Fallback, Some(A), Some(B), panic()), false, "trial-panicked"),
         ((A, 1, "later", Fallback, Some(A), Some(B), BootReason::Watchdog), true, "trial-hung"),
         ((A, 1, "later", Confirmed, Some(A), Some(B), cold()), false, "NotTried"),
