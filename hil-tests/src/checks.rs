@@ -6,6 +6,7 @@ use crate::error::{Result, ensure, file};
 use crate::paths;
 use bootloader_config::environment::Environment;
 use bootloader_config::layout;
+use bootloader_config::slots::SlotState;
 use std::process::Command;
 
 /// Number of the data partition.
@@ -54,4 +55,13 @@ pub fn environment(card: &Card) -> Result<Environment> {
     let [first, second] = layout::ENV_OFFSETS;
     let read = Environment::read(Some(&copy(first)?), Some(&copy(second)?));
     read.map_err(|e| crate::Error::Story(format!("boot environment: {e}")))
+}
+
+/// Writes the state of the slots into the environment on the card, as init would.
+pub fn set_slots(card: &Card, state: &SlotState) -> Result {
+    let mut environment = environment(card)?;
+    let full = |e| crate::Error::Story(format!("boot environment: {e}"));
+    state.write(&mut environment).map_err(full)?;
+    let encoded = environment.encode();
+    card.write(encoded.copy.offset(), &encoded.bytes)
 }
