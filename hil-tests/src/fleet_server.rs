@@ -9,7 +9,7 @@ use crate::{limits, paths, provision};
 use fleet::client::Client;
 use fleet::config::Ports;
 use fleet::store::Device;
-use protocol::control::{Failure, Health};
+use protocol::control::Health;
 use protocol::device::{DeviceConfig, FleetConfig, TimeConfig};
 use protocol::fleet::{DeviceState, UpdatePhase, UpdateStatus};
 use std::fs::{self, File};
@@ -168,12 +168,18 @@ impl FleetServer {
         Ok(state)
     }
 
-    /// Deploys a release that the device must refuse; returns its reason.
-    pub fn refusal(&self, release: &Release, device: &str) -> Result<Failure> {
+    /// Deploys a release that the device must refuse, for the reason `code`. A device that does not
+    /// trust a manifest does not read it either, so its report names the reason and no release.
+    pub fn refused(&self, release: &Release, device: &str, code: &str) -> Result {
         self.deploy(release, device)?;
-        let state = self.wait_update(device, release, UpdatePhase::Refused)?;
-        let version = &release.version;
-        state.update.failure.ok_or_else(|| Error::Story(format!("{version}: refused, no reason")))
+        let what = format!("{device}: {} refused as {code}", release.version);
+        let refused = |update: &UpdateStatus| {
+            let reason = update.failure.as_ref().map(|failure| failure.code.as_str());
+            update.phase == UpdatePhase::Refused && reason == Some(code)
+        };
+        let wish = |d: &Device| d.online && d.update().is_some_and(refused);
+        self.client.wait_for_device(device, &what, limits::REFUSAL, wish)?;
+        Ok(())
     }
 
     /// Waits until the device says that it is downloading `release`.

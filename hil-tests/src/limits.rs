@@ -12,6 +12,8 @@ pub const BOOT: Duration = Duration::from_secs(300);
 pub const COMMAND: Duration = Duration::from_secs(120);
 /// A whole update: download at about 0.2 MB/s, read back, reboot, health; usually 2 to 4 min.
 pub const UPDATE: Duration = Duration::from_secs(1200);
+/// A refusal of what was deployed: nothing is downloaded before; usually below 5 s.
+pub const REFUSAL: Duration = Duration::from_secs(180);
 /// A service of ours on the host, from start to its first answer.
 pub const SERVER_START: Duration = Duration::from_secs(60);
 /// Power-off and reboot, from the request to the end of the system.

@@ -145,6 +145,14 @@ impl Releases {
         self.build(|spec| number(spec, "2.0.0", 2))
     }
 
+    /// The same as an SD image, for gateways that begin there.
+    pub fn second_image(&self) -> Result<Release> {
+        self.build(|spec| {
+            number(spec, "2.0.0", 2);
+            spec.outputs = Outputs::Image;
+        })
+    }
+
     /// A good update that is long to download: 8 MiB that no other release has.
     pub fn large(&self) -> Result<Release> {
         let overlay =
