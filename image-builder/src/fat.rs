@@ -89,20 +89,11 @@ pub fn write_files(bytes: &mut [u8], files: &Files, time: u64) -> std::io::Resul
     filesystem.unmount()
 }
 
-/// Days to civil date after Howard Hinnant's algorithm; FAT knows 1980 to 2107.
+/// A time as FAT has it; it knows 1980 to 2107.
 fn date_time(unix: u64) -> DateTime {
     const FIRST: u64 = 315_532_800; // 1980-01-01
     let unix = unix.max(FIRST);
-    let days = (unix / 86_400) as i64 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = protocol::calendar::civil(unix / 86_400);
     let second = unix % 86_400;
     DateTime {
         date: Date { year: year as u16, month: month as u16, day: day as u16 },

@@ -2,7 +2,7 @@
 //! loses lines, not the card's life or the machine's processor; how many it lost is written once
 //! the flood ends.
 
-use crate::clock::utc_text;
+use protocol::calendar::utc_text;
 use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},

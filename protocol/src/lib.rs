@@ -10,9 +10,11 @@
 //! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
 //! | [`control`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
+//! | [`calendar`] | times as text | RFC 3339 |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
 //! | [`error`] | every refusal with its frozen code | |
 
+pub mod calendar;
 pub mod control;
 pub mod device;
 pub mod envelope;

@@ -122,7 +122,7 @@ fn apply(adjust: Adjust, server: &str) -> io::Result<bool> {
             let time = now_ns() + offset;
             let time = Timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
             clock_settime(ClockId::Realtime, time)?;
-            let text = clock::utc_text(clock::now_s());
+            let text = protocol::calendar::utc_text(clock::now_s());
             println!("holdfast: time {text} from {server}, off by {} ms", offset / 1_000_000);
             store();
         }
