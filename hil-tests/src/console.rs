@@ -271,6 +271,17 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_of_the_boot_before_is_passed_over() {
+        let mut console = console("holdfast> reboot\n[exit 0]\nholdfast> U-Boot 2025\nlast\n");
+        let soon = Duration::from_secs(5);
+        console.session("> ", soon).expect("the first prompt");
+        console.expect("U-Boot 20", soon).expect("the boot loader");
+        console.skip_to_last("U-Boot 20");
+        let error = console.session("holdfast> ", soon).expect_err("no prompt came since");
+        assert!(error.to_string().contains("QEMU ended"), "{error}");
+    }
+
+    #[test]
     fn a_text_that_never_comes_ends_with_the_last_lines() {
         let mut console = console("Kernel panic\n");
         let error = console.expect("healthy", Duration::from_secs(5)).expect_err("it never comes");

@@ -129,10 +129,13 @@ impl Gateway {
         ensure(status.success(), || format!("{}: QEMU ended: {status}", self.name))
     }
 
-    /// Orderly reboot; the story goes on at the boot loader.
+    /// Orderly reboot; the story goes on at the boot loader. The prompt may have come back before
+    /// the system went down: it is none to type at.
     pub fn reboot(&mut self) -> Result {
         self.prompt()?.write("reboot\n")?;
-        self.expect(BOOT_LOADER, limits::SHUTDOWN).map(drop)
+        self.expect(BOOT_LOADER, limits::SHUTDOWN)?;
+        self.machine()?.console.skip_to_last(BOOT_LOADER);
+        Ok(())
     }
 
     /// Waits for health after reboots that the device made by itself, and that others saw.
