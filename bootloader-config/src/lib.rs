@@ -6,6 +6,7 @@
 //! - [`layout`]: where everything lies on the card, in bytes
 //! - [`slots`]: the state machine: [`slots::SlotState`], [`slots::decide`], transitions
 //! - [`environment`]: both copies of the stored U-Boot environment, and which to write next
+//! - [`store`]: how a change is stored, step by step, on anything that holds two copies
 //! - [`script`]: the boot script (U-Boot's default environment) and `autoboot.txt`
 //!
 //! What always holds: the confirmed slot has no counter, and no function here can make one; a
@@ -18,5 +19,6 @@ mod error;
 pub mod layout;
 pub mod script;
 pub mod slots;
+pub mod store;
 
 pub use error::Error;

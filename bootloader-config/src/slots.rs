@@ -19,8 +19,10 @@ pub const VAR_TRIAL_LEFT: &str = "trial_left";
 
 /// Most attempts that a trial can be given: the boot script counts in single digits.
 pub const TRIAL_ATTEMPTS_MAX: u8 = 9;
-/// Attempts that the updater gives a trial: one for the update, one more for a power cut in it.
-pub const TRIAL_ATTEMPTS: u8 = 2;
+
+/// Attempts of a rollback: that slot was healthy before, so what ends its trial is more likely
+/// the power than the slot.
+pub const ROLLBACK_ATTEMPTS: u8 = 4;
 
 /// One of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,7 +229,7 @@ impl SlotState {
         let Reading::Is(confirmed) = self.confirmed else {
             return Err(Error::ConfirmedUnreadable);
         };
-        self.stage_trial(confirmed.other(), TRIAL_ATTEMPTS)
+        self.stage_trial(confirmed.other(), ROLLBACK_ATTEMPTS)
     }
 
     /// What is stored after the boot script counted: only a trial that is tried counts.

@@ -44,14 +44,18 @@ pub struct Evidence {
     pub watchdog: bool,
     /// Whether /data could be looked at.
     pub data: bool,
+    /// The boot loader fell back.
+    pub fallback: bool,
 }
 
 /// The reason, from what was found. A panic is surest; what was recorded comes before the watchdog,
-/// as its bit survives a reboot on some boards; nothing at all with a readable /data is a loss of
+/// as its bit survives a reboot on some boards, but not on a fallback: what was recorded then was
+/// the reboot into the trial that came between. Nothing at all with a readable /data is a loss of
 /// power.
 pub fn reason(evidence: Evidence) -> BootReason {
     match evidence {
         Evidence { panic: Some(text), .. } => BootReason::Panic(text),
+        Evidence { watchdog: true, fallback: true, .. } => BootReason::Watchdog,
         Evidence { recorded: Some(reason), .. } => reason,
         Evidence { watchdog: true, .. } => BootReason::Watchdog,
         Evidence { data: true, .. } => BootReason::Cold,
@@ -60,7 +64,7 @@ pub fn reason(evidence: Evidence) -> BootReason {
 }
 
 /// Collects the evidence; what pstore holds is saved to /data and removed.
-pub fn investigate(data: bool, warnings: &mut Vec<String>) -> Evidence {
+pub fn investigate(data: bool, fallback: bool, warnings: &mut Vec<String>) -> Evidence {
     let recorded = files::read_bounded(REASON, 64 << 10)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -72,7 +76,7 @@ pub fn investigate(data: bool, warnings: &mut Vec<String>) -> Evidence {
             None
         }
     };
-    Evidence { panic, recorded, watchdog: watchdog_bit(), data }
+    Evidence { panic, recorded, watchdog: watchdog_bit(), data, fallback }
 }
 
 fn watchdog_bit() -> bool {
@@ -203,18 +207,20 @@ mod tests {
     #[test]
     fn the_surest_evidence_wins() {
         let asked = BootReason::Reboot("asked".into());
-        for (panic, recorded, watchdog, data, expected) in [
-            (true, true, true, true, BootReason::Panic("oops".into())),
-            (false, true, true, true, asked.clone()),
-            (false, false, true, true, BootReason::Watchdog),
-            (false, false, false, true, BootReason::Cold),
-            (false, false, false, false, BootReason::Unknown),
+        for (panic, recorded, watchdog, data, fallback, expected) in [
+            (true, true, true, true, true, BootReason::Panic("oops".into())),
+            (false, true, true, true, true, BootReason::Watchdog),
+            (false, true, true, true, false, asked.clone()),
+            (false, false, true, true, false, BootReason::Watchdog),
+            (false, false, false, true, false, BootReason::Cold),
+            (false, false, false, false, false, BootReason::Unknown),
         ] {
             let evidence = Evidence {
                 panic: panic.then(|| "oops".into()),
                 recorded: recorded.then(|| asked.clone()),
                 watchdog,
                 data,
+                fallback,
             };
             assert_eq!(reason(evidence), expected);
         }
@@ -254,6 +260,7 @@ mod tests {
                 kind: BootKind::Confirmed,
                 reason: BootReason::Cold,
                 outcome: String::new(),
+                trial_left: None,
             };
             log.add(record).unwrap();
         }

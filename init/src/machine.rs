@@ -102,7 +102,11 @@ impl Machine {
             warnings.push(error.to_string());
             Board::unknown()
         });
-        let reason = boots::reason(boots::investigate(data, &mut warnings));
+        let reason = boots::reason(boots::investigate(
+            data,
+            facts.kind == BootKind::Fallback,
+            &mut warnings,
+        ));
         let (supervisor, logs) = load_services(&config, &mut warnings);
         let server = control::Server::listen(INIT_SOCKET)
             .map_err(|error| warnings.push(error.to_string()))
@@ -135,8 +139,9 @@ impl Machine {
         for warning in warnings {
             machine.warn(warning);
         }
-        machine.settle_fallback();
+        // In this order: a trial that is forgotten before it is recorded was never there.
         machine.record_boot();
+        machine.settle_fallback();
         machine
     }
 
@@ -435,6 +440,13 @@ impl Machine {
         }
     }
 
+    /// Attempts that a trial had left which the boot loader passed over.
+    fn passed_over(&self) -> Option<u8> {
+        let state = self.slot_state().filter(|_| self.facts.kind == BootKind::Fallback)?;
+        let trial = state.trial.value()?;
+        (trial != slots::slot(self.facts.slot)).then(|| state.trial_left.value().unwrap_or(0))
+    }
+
     fn record_boot(&mut self) {
         let record = BootRecord {
             boot_id: self.facts.boot_id.clone(),
@@ -444,6 +456,7 @@ impl Machine {
             kind: self.facts.kind,
             reason: self.reason.clone(),
             outcome: String::new(),
+            trial_left: self.passed_over(),
         };
         if let Err(error) = self.boots.add(record) {
             self.warn(error.to_string());

@@ -243,6 +243,10 @@ pub struct BootRecord {
     pub reason: BootReason,
     /// How the health gate ended, for people; empty while it runs.
     pub outcome: String,
+    /// The boot loader passed a trial over, which had so many attempts left; absent: there was
+    /// none, or it is what booted.
+    #[serde(default)]
+    pub trial_left: Option<u8>,
 }
 
 /// Responses of init.

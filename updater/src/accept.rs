@@ -18,6 +18,7 @@
 //! | has not fallen back before | (reported again) |
 
 use crate::error::Error;
+use crate::mutant::{self, Mutant};
 use crate::state::{FailedRelease, ReleaseName, State};
 use protocol::envelope;
 use protocol::fleet::{Assignment, Desired};
@@ -139,11 +140,11 @@ pub fn decide(
         return Err(Error::Expired { expires, now });
     }
     let floor = state.floor.max(device.build.floor);
-    if got < floor {
+    if got < floor && !mutant::is(Mutant::IgnoresFloor) {
         return Err(Error::BelowFloor { got, floor });
     }
     let have = state.highest.max(device.build.sequence);
-    if got < have {
+    if got < have && !mutant::is(Mutant::IgnoresFloor) {
         return Err(Error::SequenceTooLow { got, have });
     }
     match state.failed(&release.id) {

@@ -8,6 +8,7 @@
 
 use crate::accept::Release;
 use crate::error::Error;
+use crate::mutant::{self, Mutant};
 use crate::ports::{Chunk, StateStore, Storage, Transport};
 use crate::state::{Progress, State};
 use protocol::control::SlotName;
@@ -64,16 +65,16 @@ impl Install {
     /// Goes on where the noted progress ends, when it is about this release in this slot.
     pub fn new(release: Release, slot: SlotName, noted: Option<&Progress>) -> Self {
         let noted = noted.filter(|p| p.is_for(&release.id, slot, &release.manifest));
-        let (progress, stage) = match noted {
-            Some(progress) => (progress.clone(), Stage::ScanRunning(0)),
-            None => (Progress::new(&release.id, slot, &release.manifest), Stage::ScanTarget(0)),
+        let progress = match noted {
+            Some(progress) => progress.clone(),
+            None => Progress::new(&release.id, slot, &release.manifest),
         };
         let chunk: Box<[u8]> = vec![0; CHUNK_SIZE as usize].into();
         Self {
             release,
             slot,
             progress,
-            stage,
+            stage: Stage::ScanTarget(0),
             running: BTreeMap::new(),
             source: None,
             decoder: None,
@@ -119,7 +120,7 @@ impl Install {
     }
 
     fn holds(&self, chunk: u32) -> bool {
-        Sha256::digest(&self.chunk[..])[..] == self.wanted(chunk)
+        mutant::is(Mutant::SkipsDigest) || Sha256::digest(&self.chunk[..])[..] == self.wanted(chunk)
     }
 
     fn missing(&self) -> Option<u32> {
@@ -131,8 +132,12 @@ impl Install {
             self.stage = Stage::ScanRunning(0);
             return self.note(tools);
         }
+        // Also after a resume: the power may have gone between a chunk's sync and its note.
         // A chunk that cannot be read is a chunk to write.
-        if tools.storage.read_target(chunk, &mut self.chunk).is_ok() && self.holds(chunk) {
+        if !self.progress.has(chunk)
+            && tools.storage.read_target(chunk, &mut self.chunk).is_ok()
+            && self.holds(chunk)
+        {
             self.progress.set(chunk);
         }
         self.stage = Stage::ScanTarget(chunk + 1);
@@ -230,6 +235,9 @@ impl Install {
 
     fn read_back(&mut self, tools: &mut Tools<'_>) -> Result<bool, Error> {
         let Stage::ReadBack(chunk, _) = self.stage else { return Ok(false) };
+        if mutant::is(Mutant::SkipsReadBack) {
+            return Ok(true);
+        }
         if chunk < self.chunks() {
             let read = tools.storage.read_target(chunk, &mut self.chunk);
             if read.is_err() || !self.holds(chunk) {

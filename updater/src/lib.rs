@@ -7,7 +7,9 @@
 //! | [`install`] | plan, fetch, write, read back |
 //! | [`verdict`] | how a trial ended, judged after a boot |
 //! | [`state`] | what survives a power cut |
+//! | [`notes`], [`durable`] | how it is kept in files |
 //! | [`ports`] | what the machine needs from the world: storage, transport, boot control, state |
+//! | [`mutant`] | bugs put in on purpose, for the simulator |
 //! | [`error`] | every refusal and failure with its frozen code |
 //!
 //! Invariants, whatever happens between two operations:
@@ -19,9 +21,12 @@
 //! The binary `updaterd` gives the machine a card, a network and a broker.
 
 pub mod accept;
+pub mod durable;
 pub mod error;
 pub mod install;
 pub mod machine;
+pub mod mutant;
+pub mod notes;
 pub mod ports;
 pub mod state;
 pub mod verdict;

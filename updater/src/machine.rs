@@ -14,10 +14,11 @@
 use crate::accept::{self, Assigned, Decision, Device, Release};
 use crate::error::Error;
 use crate::install::{Install, Tools};
+use crate::mutant::{self, Mutant};
 use crate::ports::{BootControl, StateStore, Storage, Transport};
 use crate::state::{ReleaseName, Staged, State};
 use crate::verdict::{Verdict, judge};
-use protocol::control::{BootKind, Failure, SlotName, SystemStatus};
+use protocol::control::{BootKind, BootRecord, Failure, SlotName, SystemStatus};
 use protocol::fleet::{Desired, UpdatePhase, UpdateStatus};
 use protocol::keys::KeySet;
 
@@ -125,6 +126,7 @@ impl Updater {
     /// Failed releases may be tried again.
     pub fn retry(&mut self, now: u64) -> Result<(), Error> {
         self.state.failed.clear();
+        self.state.interrupted = None;
         self.save()?;
         if matches!(self.work, Work::Idle) { self.follow_saved(now) } else { Ok(()) }
     }
@@ -177,11 +179,15 @@ impl Updater {
                 self.status = idle();
                 self.save()?;
             }
+            Verdict::Interrupted => self.interrupted(&staged.release)?,
             Verdict::FellBack(failure) => {
                 if system.trial == Some(staged.slot) {
                     self.world.boot.drop_trial()?;
                 }
                 self.state.fall_back(failure.clone());
+                if mutant::is(Mutant::ForgetsFailures) {
+                    self.state.failed.clear();
+                }
                 self.report(UpdatePhase::FellBack, &staged.release);
                 self.status.failure = Some(failure);
                 self.save()?;
@@ -193,18 +199,36 @@ impl Updater {
     /// No release was under way.
     fn take_up_plain(&mut self, system: &SystemStatus) -> Result<(), Error> {
         if system.confirmed != Some(system.slot) {
-            // Nothing may be concluded from a slot that is not confirmed.
+            // Nothing may be concluded from a slot that is not confirmed. A trial that this updater
+            // did not stage is a person's rollback: its end is waited for.
+            if system.boot_kind == BootKind::Trial {
+                self.work = Work::Trial;
+            }
             return Ok(());
         }
         let before = self.state.clone();
         self.state.raise(self.device.build.sequence, self.device.build.floor);
         let undone = |name: &ReleaseName| name.sequence > self.device.build.sequence;
-        if system.boot_kind == BootKind::Confirmed
-            && self.state.confirmed.as_ref().is_some_and(undone)
-        {
-            self.roll_back()?;
+        if self.state.confirmed.as_ref().is_some_and(undone) {
+            match came_by(system.slot, &self.world.boot.boots()?) {
+                Some(BootKind::Trial) => self.roll_back()?,
+                // The newer release does not boot any more. Nobody said that it is not wanted.
+                _ => self.state.confirmed = None,
+            }
         }
         if self.state != before { self.save() } else { Ok(()) }
+    }
+
+    /// The power ended each attempt of a trial.
+    fn interrupted(&mut self, release: &ReleaseName) -> Result<(), Error> {
+        match self.state.interrupt(trial_interrupted()) {
+            None => self.status = idle(),
+            Some(failed) => {
+                self.report(UpdatePhase::FellBack, release);
+                self.status.failure = Some(failed.failure);
+            }
+        }
+        self.save()
     }
 
     fn confirmed(&mut self) -> Result<(), Error> {
@@ -289,7 +313,7 @@ impl Updater {
         }
         let system = self.world.boot.status()?;
         let target = writable(&system)?;
-        if system.trial.is_some() {
+        if system.trial.is_some() && !mutant::is(Mutant::KeepsTrialWhileWriting) {
             self.world.boot.drop_trial()?;
         }
         Ok(target)
@@ -345,6 +369,10 @@ impl Updater {
             attempts,
             boot_id: system.boot_id,
         });
+        if mutant::is(Mutant::StagesBeforeNoting) {
+            self.world.boot.stage(slot, attempts)?;
+            return self.save();
+        }
         self.save()?;
         self.world.boot.stage(slot, attempts)
     }
@@ -362,8 +390,11 @@ impl Updater {
         if system.confirmed != Some(system.slot) {
             return Ok(Next::Wait);
         }
-        self.confirmed()?;
         self.work = Work::Idle;
+        match self.state.staged {
+            Some(_) => self.confirmed()?,
+            None => self.take_up_plain(&system)?,
+        }
         self.follow_saved(now)?;
         Ok(Next::Again)
     }
@@ -403,6 +434,17 @@ impl Updater {
         self.status.phase = if refused { UpdatePhase::Refused } else { UpdatePhase::Failed };
         self.status.failure = Some(Failure::from(error));
     }
+}
+
+/// How a slot came to be the confirmed one, as far as it is recorded.
+fn came_by(slot: SlotName, boots: &[BootRecord]) -> Option<BootKind> {
+    let is_change = |boot: &&BootRecord| boot.slot == slot && boot.kind != BootKind::Confirmed;
+    boots.iter().rev().find(is_change).map(|boot| boot.kind)
+}
+
+fn trial_interrupted() -> Failure {
+    let message = "the power went during every attempt, again and again".into();
+    Failure { code: "trial-interrupted".into(), message }
 }
 
 fn rolled_back() -> Failure {

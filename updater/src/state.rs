@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 /// Most failed releases that are remembered.
 pub const MAX_FAILED: usize = 16;
 
+/// Trials of one release in a row that may be interrupted by the power. A release that takes the
+/// power down with it must end some time.
+pub const MAX_INTERRUPTIONS: u32 = 3;
+
 /// A SHA-256 as hexadecimal digits: here, of a manifest's envelope, which names the release.
 pub type ReleaseId = String;
 
@@ -35,6 +39,8 @@ pub struct State {
     pub confirmed: Option<ReleaseName>,
     /// Releases that fell back or were rolled back, oldest first.
     pub failed: Vec<FailedRelease>,
+    /// The release whose trial the power ended, and how often in a row.
+    pub interrupted: Option<(ReleaseId, u32)>,
     /// The last report, shown again after a restart.
     pub last: Option<UpdateStatus>,
 }
@@ -100,6 +106,7 @@ impl State {
             self.floor = self.floor.max(staged.floor);
             self.confirmed = Some(staged.release);
             self.progress = None;
+            self.interrupted = None;
         }
     }
 
@@ -109,6 +116,22 @@ impl State {
             self.fail(staged.release, failure);
             self.progress = None;
         }
+    }
+
+    /// The power ended every attempt of the staged release's trial: it is staged again, unless that
+    /// has happened too often already to be blamed on the power.
+    ///
+    /// Returns the release that is given up.
+    pub fn interrupt(&mut self, failure: Failure) -> Option<FailedRelease> {
+        let release = self.staged.take()?.release;
+        let before = self.interrupted.take().filter(|(id, _)| *id == release.id);
+        let times = before.map_or(0, |(_, times)| times) + 1;
+        if times > MAX_INTERRUPTIONS {
+            self.fail(release, failure);
+            return self.failed.last().cloned();
+        }
+        self.interrupted = Some((release.id, times));
+        None
     }
 
     /// A release is not to be tried again until told.

@@ -211,23 +211,6 @@ fn a_slot_that_changed_behind_the_notes_is_not_staged() {
     assert_eq!(ending(&device.run(&wanted)), (Confirmed, None), "repaired by the next attempt");
 }
 
-#[test]
-fn a_release_that_was_rolled_back_is_not_installed_again_until_told() {
-    let releases = two_releases();
-    let wanted = desired(&releases[1], 1);
-    let device = Handle::new(&releases);
-    device.run(&wanted);
-    {
-        let mut sim = device.sim_mut();
-        sim.confirmed = SlotName::A;
-        sim.boot(protocol::control::BootReason::Reboot("rollback".into()));
-    }
-    assert_eq!(ending(&device.run(&wanted)), (FellBack, Some("rolled-back")));
-    assert_eq!(device.runs().build.sequence, 1);
-    device.start().unwrap().retry(NOW).unwrap();
-    assert_eq!(ending(&device.run(&wanted)), (Confirmed, None));
-}
-
 fn device_source(releases: &[Image; 2]) -> Vec<u8> {
     Handle::new(releases).sim().sources["/payload"].clone()
 }

@@ -8,6 +8,7 @@
 //! | `test` | every test | [`suite`] |
 //! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
+//! | `sim` | lives of simulated devices, by seed | [`tasks`] |
 //! | `bench boot\|memory` | figures of a booted image | [`tasks`] |
 
 mod ci;
@@ -32,6 +33,8 @@ Usage: cargo xtask COMMAND
   test [NAME]     run every test, or the boot tests whose file is NAME
   ci              formatting, lints, dependencies, tidy, every test
   tidy            check the house rules
+  sim --seed N    one life of a simulated device, with everything that happened when it fails
+  sim --minutes M lives with ever new seeds, for so long
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
 ";
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => suite::run(options),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["sim", options @ ..] => tasks::sim(options),
         ["bench", options @ ..] => tasks::bench(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

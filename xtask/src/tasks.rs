@@ -22,6 +22,13 @@ pub fn bench(options: &[&str]) -> Result<(), Error> {
     program("bench", options)
 }
 
+/// `sim`: lives of simulated devices, by seed.
+pub fn sim(options: &[&str]) -> Result<(), Error> {
+    // Third-party code is optimised in debug builds too, and that is where its time goes.
+    let start = ["run", "--quiet", "--package", "simulator", "--"];
+    process::run(process::cargo(&[start.as_slice(), options].concat()))
+}
+
 fn program(name: &str, options: &[&str]) -> Result<(), Error> {
     let start = ["run", "--quiet", "--package", "hil-tests", "--bin", name, "--"];
     process::run(process::cargo(&[start.as_slice(), options].concat()))

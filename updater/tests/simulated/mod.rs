@@ -283,6 +283,7 @@ impl Sim {
             kind: self.kind,
             reason,
             outcome: String::new(),
+            trial_left: None,
         };
         self.boots.push(record);
     }

@@ -5,7 +5,8 @@ use protocol::control::Failure;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use updater::durable::{self, Folder};
 
 /// Largest file that is read into memory.
 pub const MAX_FILE: u64 = 256 * 1024;
@@ -47,19 +48,41 @@ pub fn read_text(path: &Path) -> Result<Option<String>, Failure> {
 /// new one once this returns.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    make_directory(directory)?;
-    let temporary = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(io("create", &temporary))?;
-    file.write_all(content).map_err(io("write", &temporary))?;
-    file.sync_all().map_err(io("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(io("rename to", path))?;
-    sync_directory(directory)
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| failure("file-io", format!("{} is no file", path.display())))?;
+    durable::replace(&mut Disk(directory.into()), name, content)
+}
+
+/// A folder on the disk, made when something is written to it.
+pub struct Disk(pub PathBuf);
+
+impl Folder for Disk {
+    fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        read(&self.0.join(name))
+    }
+
+    fn write(&mut self, name: &str, content: &[u8]) -> Result<(), Failure> {
+        make_directory(&self.0)?;
+        let path = self.0.join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&path).map_err(io("create", &path))?;
+        file.write_all(content).map_err(io("write", &path))
+    }
+
+    fn sync(&mut self, name: &str) -> Result<(), Failure> {
+        let path = self.0.join(name);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(io("sync", &path))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        let to = self.0.join(to);
+        fs::rename(self.0.join(from), &to).map_err(io("rename to", &to))
+    }
+
+    fn sync_names(&mut self) -> Result<(), Failure> {
+        sync_directory(&self.0)
+    }
 }
 
 /// A directory of mode 0700, with those above it.

@@ -8,9 +8,9 @@
 //! | [`commands`] | verifies and executes commands, one after the other | a thread |
 //! | [`socket`] | the control socket | a thread |
 //! | [`enroll`], [`identity`] | who this device is, asked for once | before the agent |
-//! | [`slots`], [`fetch`], [`init`], [`notes`] | the updater's ports | in the worker |
+//! | [`slots`], [`fetch`], [`init`], [`files`] | the updater's ports | in the worker |
 //! | [`session`] | how the MQTT session is resumed after a restart | the tokio thread |
-//! | [`paths`], [`files`], [`clock`], [`backoff`] | where, how, when | |
+//! | [`paths`], [`clock`], [`backoff`] | where, how, when | |
 //!
 //! Invariants: nothing is parsed before its length is bounded; nothing that a server says is
 //! believed without a signature; the daemon never ends because of what the network does.
@@ -25,7 +25,6 @@ mod fetch;
 mod files;
 mod identity;
 mod init;
-mod notes;
 mod paths;
 mod session;
 mod slots;

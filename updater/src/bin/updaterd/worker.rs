@@ -4,9 +4,9 @@ use crate::agent::Out;
 use crate::backoff::Backoff;
 use crate::clock::now;
 use crate::fetch::{NoWeb, Web};
+use crate::files::Disk;
 use crate::identity::{Identity, Site};
 use crate::init::Init;
-use crate::notes::Notes;
 use crate::slots::Slots;
 use protocol::control::Failure;
 use protocol::fleet::{UpdatePhase, UpdateStatus};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use updater::machine::{World, idle};
+use updater::notes::Notes;
 use updater::ports::Transport;
 use updater::{Next, Updater};
 
@@ -150,7 +151,7 @@ impl Worker {
             storage: Box::new(Slots::open(paths)?),
             transport,
             boot: Box::new(Init(paths.clone())),
-            store: Box::new(Notes::new(paths)),
+            store: Box::new(Notes(Disk(paths.notes()))),
         };
         let device = self.site.device(self.identity.as_ref());
         Updater::start(world, (*self.site.keys).clone(), device, now())

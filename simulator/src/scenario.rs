@@ -1,0 +1,197 @@
+//! The scenarios that the sweep cuts at every operation, each with what must come of it.
+
+use crate::device::{Order, When};
+use crate::release::{Behaviour, Release};
+use crate::world::{Handle, World};
+use Order::{Deploy, LoseRequests, Retry, RollBackFrom, Rot};
+use When::{AtRest, During};
+use protocol::fleet::UpdatePhase::{self, Confirmed, Downloading, FellBack, Refused, Trial};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What happens, and what must come of it.
+pub struct Scenario {
+    /// One sentence.
+    pub name: &'static str,
+    /// What is done.
+    pub plan: &'static [(When, Order)],
+    /// The release that runs in the end.
+    pub runs: u64,
+    /// How the updater's last report reads.
+    pub ending: (UpdatePhase, Option<&'static str>),
+}
+
+/// All of them.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "a full update",
+        plan: &[(AtRest, Deploy(2))],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "two updates in a row",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Deploy(3))],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a download that is interrupted and resumed",
+        plan: &[(AtRest, Deploy(3)), (During(Downloading), LoseRequests(3))],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a release that is never healthy falls back",
+        plan: &[(AtRest, Deploy(4))],
+        runs: 1,
+        ending: (FellBack, Some("trial-unhealthy")),
+    },
+    Scenario {
+        name: "a release that is never healthy falls back to the second one",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Deploy(4))],
+        runs: 2,
+        ending: (FellBack, Some("trial-unhealthy")),
+    },
+    Scenario {
+        name: "a release that panics falls back",
+        plan: &[(AtRest, Deploy(5))],
+        runs: 1,
+        ending: (FellBack, Some("trial-panicked")),
+    },
+    Scenario {
+        name: "a release that hangs falls back",
+        plan: &[(AtRest, Deploy(6))],
+        runs: 1,
+        ending: (FellBack, Some("trial-hung")),
+    },
+    Scenario {
+        name: "a release that does not load falls back",
+        plan: &[(AtRest, Deploy(7))],
+        runs: 1,
+        ending: (FellBack, Some("trial-not-booted")),
+    },
+    Scenario {
+        name: "a person rolls back after success",
+        plan: &[(AtRest, Deploy(2)), (AtRest, RollBackFrom(2))],
+        runs: 1,
+        ending: (FellBack, Some("rolled-back")),
+    },
+    Scenario {
+        name: "a person rolls back at the console",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Order::RollBackAtConsole(2))],
+        runs: 1,
+        ending: (FellBack, Some("rolled-back")),
+    },
+    Scenario {
+        name: "a release that was rolled back is installed again when told",
+        plan: &[(AtRest, Deploy(2)), (AtRest, RollBackFrom(2)), (AtRest, Retry)],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a newer release arrives while a trial runs",
+        plan: &[(AtRest, Deploy(2)), (During(Trial), Deploy(3))],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a newer release arrives in the middle of a download",
+        plan: &[(AtRest, Deploy(2)), (During(Downloading), Deploy(3))],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a newer release arrives after a rollback was staged",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Order::StageRollBack), (AtRest, Deploy(3))],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "nothing goes below the floor",
+        plan: &[(AtRest, Deploy(3)), (AtRest, Deploy(2))],
+        runs: 3,
+        ending: (Refused, Some("below-floor")),
+    },
+    Scenario {
+        name: "the slot that is written rots before it is read back",
+        plan: &[(AtRest, Deploy(2)), (During(UpdatePhase::Verifying), Rot(false, 1))],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a confirmed slot whose kernel rots is passed over and repaired",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Rot(true, 0)), (AtRest, Order::Restart)],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
+];
+
+thread_local! {
+    /// Made once for each thread that runs scenarios.
+    static RELEASES: RefCell<Vec<Rc<Release>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The releases of all scenarios: what differs from release 1 is fetched, what it has elsewhere is
+/// not.
+pub fn releases() -> Vec<Rc<Release>> {
+    RELEASES.with_borrow_mut(|made| {
+        if made.is_empty() {
+            let releases = [
+                Release::new(1, 1, &[10, 11, 12], Behaviour::Healthy),
+                Release::new(2, 1, &[20, 21, 11], Behaviour::Healthy),
+                Release::new(3, 3, &[30, 31, 11, 33], Behaviour::Healthy),
+                Release::new(4, 1, &[40, 41, 11], Behaviour::Sick),
+                Release::new(5, 1, &[50, 51, 11], Behaviour::Panics),
+                Release::new(6, 1, &[60, 61, 11], Behaviour::Hangs),
+                Release::new(7, 1, &[70, 71, 11], Behaviour::DoesNotLoad),
+                Release::new(8, 1, &[80, 81, 82, 83], Behaviour::Healthy),
+            ];
+            *made = releases.into_iter().map(Rc::new).collect();
+        }
+        made.clone()
+    })
+}
+
+impl Scenario {
+    /// The scenario of that name.
+    pub fn named(name: &str) -> Option<&'static Scenario> {
+        ALL.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// A new device.
+    pub fn world(&self, seed: u64) -> Handle {
+        Handle::new(World::new(releases(), seed))
+    }
+
+    /// Runs a world to its end and checks what came of it.
+    ///
+    /// # Errors
+    /// What must never happen, or did not happen.
+    pub fn finish(&self, world: &Handle) -> Result<(), String> {
+        let status = world.run(self.plan)?;
+        world.check_at_rest(self.runs)?;
+        let ending = crate::device::ending(&status);
+        if ending.0 != self.ending.0 {
+            let trace = world.look().trace();
+            return Err(format!("ends {ending:?}, not {:?}\n{trace}", self.ending));
+        }
+        Ok(())
+    }
+
+    /// Runs it without a fault; the reason is then the one that the scenario names, too.
+    ///
+    /// # Errors
+    /// As [`Scenario::finish`].
+    pub fn run_clean(&self) -> Result<Handle, String> {
+        let world = self.world(0);
+        let status = world.run(self.plan)?;
+        world.check_at_rest(self.runs)?;
+        let ending = crate::device::ending(&status);
+        if ending != self.ending {
+            let trace = world.look().trace();
+            return Err(format!("ends {ending:?}, not {:?}\n{trace}", self.ending));
+        }
+        Ok(world)
+    }
+}
