@@ -6,6 +6,7 @@ use protocol::{
     control::{BootKind, SlotName},
     release::BuildInfo,
 };
+use std::path::Path;
 
 /// Where the image says what it is.
 pub const RELEASE: &str = "/etc/holdfast/release.json";
@@ -52,7 +53,7 @@ impl Facts {
                 BootKind::Confirmed
             }
         };
-        let release = read_release().unwrap_or_else(|error| {
+        let release = read_release(Path::new(RELEASE)).unwrap_or_else(|error| {
             warnings.push(error.to_string());
             unknown_release()
         });
@@ -85,10 +86,10 @@ fn argument<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
     command_line.split_whitespace().find_map(|word| word.strip_prefix(name))
 }
 
-/// The release file of the running root.
-pub fn read_release() -> Result<BuildInfo> {
-    let bytes = files::read_bounded(RELEASE, RELEASE_LIMIT)?;
-    serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("parse", RELEASE)
+/// The release file of a root file system.
+pub fn read_release(path: &Path) -> Result<BuildInfo> {
+    let bytes = files::read_bounded(path, RELEASE_LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("parse", path)
 }
 
 fn unknown_release() -> BuildInfo {

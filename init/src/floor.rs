@@ -4,15 +4,16 @@
 //! starts; `timed` stores what was seen.
 
 use crate::{Result, files};
+use std::path::Path;
 
 /// The last time seen, Unix seconds in decimal.
 pub const STORED: &str = "/data/system/timed/clock";
 /// A stored time that is later than this (year 2200) is rubbish.
 const LATEST: u64 = 7_258_118_400;
 
-/// The floor in Unix seconds.
-pub fn floor(build_time: u64) -> u64 {
-    let stored = files::read_line(STORED).and_then(|text| parse(&text)).unwrap_or(0);
+/// The floor in Unix seconds: the later of what is `stored` and of the release's `build_time`.
+pub fn floor(stored: &Path, build_time: u64) -> u64 {
+    let stored = files::read_line(stored).and_then(|text| parse(&text)).unwrap_or(0);
     stored.max(build_time)
 }
 
@@ -21,8 +22,8 @@ fn parse(text: &str) -> Option<u64> {
 }
 
 /// Stores the time that is seen now.
-pub fn store(now: u64) -> Result<()> {
-    files::replace(STORED, format!("{now}\n").as_bytes(), 0o600)
+pub fn store(path: &Path, now: u64) -> Result<()> {
+    files::replace(path, format!("{now}\n").as_bytes(), 0o600)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | [`slots`] | the U-Boot environment on the disk |
 //! | [`panel`] | status LED and reset button |
 //! | [`files`], [`clock`], [`memory`] | small files; times; memory of processes |
+//! | [`root`] | where the base services find their files |
 //! | [`net`] | netd: link, DHCPv4, DNS |
 //! | [`notify`] | how a service says that it is ready |
 //! | [`time`] | timed: SNTP |
@@ -41,6 +42,7 @@ pub mod panel;
 pub mod probe;
 pub mod provision;
 mod requests;
+pub mod root;
 pub mod shutdown;
 pub mod slots;
 pub mod supervisor;

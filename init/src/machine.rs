@@ -93,7 +93,8 @@ impl Machine {
         let disk = find_disk();
         data::mount_boot(disk.as_ref(), &mut warnings);
         let data = data::mount_data(disk.as_ref(), &mut warnings);
-        if let Err(error) = clock::raise_to(floor::floor(facts.release.build_time)) {
+        let floor = floor::floor(Path::new(floor::STORED), facts.release.build_time);
+        if let Err(error) = clock::raise_to(floor) {
             warnings.push(format!("set the clock to its floor: {error}"));
         }
         let config = provision::configuration(&mut warnings);

@@ -59,13 +59,18 @@ pub fn configuration(warnings: &mut Vec<String>) -> DeviceConfig {
     {
         warnings.push(error.to_string());
     }
-    if !Path::new(STORED).exists() {
-        return DeviceConfig::default();
-    }
-    read(Path::new(STORED)).map(|(_, config)| config).unwrap_or_else(|error| {
+    stored(Path::new(STORED)).unwrap_or_else(|error| {
         warnings.push(error.to_string());
         DeviceConfig::default()
     })
+}
+
+/// The configuration in force; defaults where none was ever imported.
+pub fn stored(path: &Path) -> Result<DeviceConfig> {
+    if !path.exists() {
+        return Ok(DeviceConfig::default());
+    }
+    read(path).map(|(_, config)| config)
 }
 
 fn read(path: &Path) -> Result<(String, DeviceConfig)> {

@@ -23,8 +23,11 @@ const PAUSE_FIRST_MS: u64 = 2_000;
 const PAUSE_MAX_MS: u64 = 64_000;
 /// Shortest pause between two renewals (RFC 2131, 4.4.5).
 const RENEW_PAUSE_MS: u64 = 60_000;
-/// A shorter lease is taken as this long: a server must not keep us busy.
-const LEASE_MIN_S: u32 = 60;
+/// A shorter lease is taken as this long: a server must not keep us busy. Not longer: whoever
+/// grants an address for seconds gives it to somebody else soon after.
+const LEASE_MIN_S: u32 = 10;
+/// A server that wants to be asked sooner is not heeded.
+const RENEW_MIN_MS: u64 = 5_000;
 /// A lease where the server does not say.
 const LEASE_DEFAULT_S: u32 = 3_600;
 
@@ -109,8 +112,10 @@ impl Client {
         self.lease.as_ref()
     }
 
-    /// The link came back: it may be another network.
+    /// The link came back: it may be another network. A lease that ended meanwhile is not asked
+    /// for.
     pub fn link_up(&mut self, now: u64) {
+        self.lease = self.lease.take().filter(|lease| now < lease.expires_at);
         self.state = if self.lease.is_some() { State::Verifying } else { State::Selecting };
         self.begin(now);
     }
@@ -246,9 +251,13 @@ impl Client {
 
     fn grant(&mut self, ack: &Incoming, now: u64) -> Vec<Output> {
         let lease_s = ack.lease_s.unwrap_or(LEASE_DEFAULT_S).max(LEASE_MIN_S);
-        let rebind_s = ack.rebind_s.filter(|t| *t < lease_s).unwrap_or(lease_s / 8 * 7);
-        let renew_s = ack.renew_s.filter(|t| *t < rebind_s).unwrap_or(lease_s / 2);
-        let at = |seconds: u32| now + u64::from(seconds) * 1000;
+        let lease_ms = u64::from(lease_s) * 1000;
+        let before = |seconds: Option<u32>, end: u64| {
+            let ms = seconds.map(|seconds| u64::from(seconds) * 1000);
+            ms.filter(|ms| (RENEW_MIN_MS..end).contains(ms))
+        };
+        let rebind_ms = before(ack.rebind_s, lease_ms).unwrap_or(lease_ms / 8 * 7);
+        let renew_ms = before(ack.renew_s, rebind_ms).unwrap_or(lease_ms / 2).min(rebind_ms);
         let lease = Lease {
             address: ack.address,
             prefix: ack.prefix.unwrap_or_else(|| class_prefix(ack.address)),
@@ -256,9 +265,9 @@ impl Client {
             dns: ack.dns.clone(),
             mtu: ack.mtu,
             server: ack.server.unwrap_or(Ipv4Addr::BROADCAST),
-            renew_at: at(renew_s.min(rebind_s)),
-            rebind_at: at(rebind_s),
-            expires_at: at(lease_s),
+            renew_at: now + renew_ms,
+            rebind_at: now + rebind_ms,
+            expires_at: now + lease_ms,
         };
         self.state = State::Bound;
         self.tries = 0;
@@ -393,6 +402,40 @@ mod tests {
         let ack = from_server(&client, 5);
         assert_eq!(kinds(&client.receive(&ack, now)), ["configure 10.0.2.15/24"]);
         assert_eq!(client.next_deadline(), now + 500_000);
+    }
+
+    #[test]
+    fn times_are_the_servers_where_they_make_sense() {
+        // seconds: lease, T1, T2 as the server says; then as they are taken
+        for (said, taken) in [
+            ((1000, None, None), (1000, 500, 875)),
+            ((1000, Some(100), Some(200)), (1000, 100, 200)),
+            ((1000, Some(300), Some(200)), (1000, 200, 200)),
+            ((1000, Some(2000), Some(3000)), (1000, 500, 875)),
+            ((1000, Some(0), Some(0)), (1000, 500, 875)),
+            ((20, None, None), (20, 10, 17)),
+            ((0, None, None), (10, 5, 8)),
+        ] {
+            let mut client = bound();
+            let now = client.next_deadline();
+            client.tick(now);
+            let (lease_s, renew_s, rebind_s) = said;
+            let ack =
+                Incoming { lease_s: Some(lease_s), renew_s, rebind_s, ..from_server(&client, 5) };
+            client.receive(&ack, now);
+            let lease = client.lease().unwrap();
+            let after = |at: u64| (at - now) / 1000;
+            let times = (after(lease.expires_at), after(lease.renew_at), after(lease.rebind_at));
+            assert_eq!(times, taken, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_ended_while_the_link_was_lost_is_not_asked_for() {
+        let mut client = bound();
+        client.link_up(20 + 1_000_000);
+        assert_eq!(kinds(&client.tick(20 + 1_000_000)), ["broadcast Discover"]);
+        assert_eq!(client.lease(), None);
     }
 
     #[test]

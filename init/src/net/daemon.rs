@@ -1,14 +1,18 @@
-//! netd's loop: waits for an interface, keeps it configured, and writes what it did to
-//! `/run/holdfast/net.json` and `resolv.conf`. Without an interface, a cable or a server it stays,
-//! tries again and says so; it never ends by itself.
+//! netd's loop: waits for an interface, keeps it configured, and tells others what it did. Without
+//! an interface, a cable or a server it stays, tries again and says so; it never ends by itself.
+//!
+//! What always holds: an interface without a link has no address and no route. The network that
+//! comes back may be another, where somebody else has the address; and what waits for an answer
+//! through a dead route waits longer than what is told at once that there is none.
 
 use super::{
-    client::{Client, Output},
+    client::{Client, Lease, Output},
     datagram, dhcp,
-    link::{self, Link},
+    link::{self, Link, Settings},
     sys_interface,
+    told::Told,
 };
-use crate::{Error, Result, clock, error::At, files, provision};
+use crate::{Error, Result, clock, error::At, provision, root::Root};
 use protocol::device::{DeviceConfig, NetworkConfig};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -21,15 +25,13 @@ use std::{
     os::fd::OwnedFd,
 };
 
-/// What is configured, for people and other services.
-pub const STATE: &str = "/run/holdfast/net.json";
-/// The resolver's servers; `/etc/resolv.conf` leads here.
-pub const RESOLV: &str = "/run/holdfast/resolv.conf";
 /// Looked for an interface this often while there is none, and at the carrier at least this often.
 const LOOK_MS: u64 = 250;
 /// Slower, once the interface is there: netlink tells of changes at once, this is for what it
 /// misses.
 const RECHECK_MS: u64 = 15_000;
+/// Pause after a failure, so that a server is not asked, nor the log filled, without end.
+const FAILED_MS: u64 = 1_000;
 /// Without an address for this long, one line says so.
 const COMPLAIN_MS: u64 = 60_000;
 /// Longest packet that is looked at.
@@ -37,19 +39,13 @@ const PACKET_LIMIT: usize = 2048;
 /// Links, as a netlink multicast group (`RTMGRP_LINK`).
 const LINK_GROUP: u32 = 1;
 
-/// Static configuration, parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fixed {
-    address: Ipv4Addr,
-    prefix: u8,
-    gateway: Option<Ipv4Addr>,
-}
-
 /// netd.
 pub struct Daemon {
     config: NetworkConfig,
-    fixed: Option<Fixed>,
+    /// Static configuration; DHCP when absent.
+    fixed: Option<Settings>,
     hostname: String,
+    told: Told,
     changes: Option<OwnedFd>,
     active: Option<Active>,
     complain_at: u64,
@@ -61,23 +57,35 @@ struct Active {
     carrier: bool,
     packets: OwnedFd,
     client: Client,
+    in_force: Option<InForce>,
+}
+
+/// What was set up last, to tell a change from a lease that was merely prolonged.
+#[derive(PartialEq, Eq)]
+struct InForce {
+    settings: Settings,
+    dns: Vec<String>,
 }
 
 /// Reads the configuration and runs for ever.
-pub fn run() -> ! {
-    let mut daemon = Daemon::new();
+pub fn run(root: &Root) -> ! {
+    let mut daemon = Daemon::new(root);
     loop {
         if let Err(error) = daemon.turn() {
             println!("{error}");
-            daemon.active = None;
-            std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
+            daemon.give_up_interface(&error);
+            std::thread::sleep(std::time::Duration::from_millis(FAILED_MS));
         }
     }
 }
 
 impl Daemon {
-    fn new() -> Self {
-        let config = stored_config();
+    fn new(root: &Root) -> Self {
+        let config = provision::stored(&root.at(provision::STORED)).unwrap_or_else(|error| {
+            println!("{error}; DHCP is used");
+            DeviceConfig::default()
+        });
+        let config = config.network;
         let fixed = fixed(&config).unwrap_or_else(|error| {
             println!("{error}; DHCP is used");
             None
@@ -85,15 +93,26 @@ impl Daemon {
         if let Err(error) = link::loopback() {
             println!("{error}");
         }
+        let told = Told::below(root);
+        // what an earlier netd told is true no more
+        told.without_address("", "starting");
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        if let Err(error) = crate::notify::ready() {
+        if let Err(error) = crate::notify::ready(root) {
             println!("tell init: {error}");
         }
         let changes = link_changes()
             .map_err(|error| println!("{error}; carrier is looked at now and then"))
             .ok();
         let complain_at = clock::now_ms() + COMPLAIN_MS;
-        Self { config, fixed, hostname, changes, active: None, complain_at }
+        Self { config, fixed, hostname, told, changes, active: None, complain_at }
+    }
+
+    fn give_up_interface(&mut self, why: &Error) {
+        let Some(mut active) = self.active.take() else { return };
+        // an interface that is gone has no address either
+        let _ = active.link.clear();
+        self.told.without_address(&active.link.name, &why.to_string());
+        self.complain_at = clock::now_ms() + COMPLAIN_MS;
     }
 
     fn turn(&mut self) -> Result<()> {
@@ -121,7 +140,7 @@ impl Daemon {
             sys_interface::packet_socket(link.index).at("open packet socket on", &name)?;
         let client = Client::new(link.mac, &self.hostname, seed(), clock::now_ms());
         println!("interface {name}");
-        self.active = Some(Active { link, carrier: false, packets, client });
+        self.active = Some(Active { link, carrier: false, packets, client, in_force: None });
         Ok(())
     }
 
@@ -136,19 +155,16 @@ impl Daemon {
         }
         active.carrier = carrier;
         if !carrier {
+            active.in_force = None;
+            active.link.clear()?;
+            self.told.without_address(&name, "link lost");
             println!("holdfast: network {name} link lost");
-            write_state(&name, None, "link lost", &[]);
             return Ok(());
         }
         println!("{name} has a link");
-        match &self.fixed {
+        match self.fixed.clone() {
             None => active.client.link_up(now),
-            Some(fixed) => {
-                active.link.set(fixed.address, fixed.prefix, fixed.gateway, None)?;
-                let dns = dns_of(&self.config, &[]);
-                announce(&name, fixed.address, fixed.prefix, fixed.gateway, "static", &dns);
-                self.complain_at = u64::MAX;
-            }
+            Some(settings) => self.set_up(settings, "static", &[])?,
         }
         Ok(())
     }
@@ -196,18 +212,37 @@ impl Daemon {
                 }
             }
             Output::Configure(lease) => {
-                active.link.configure(&lease)?;
-                let dns = dns_of(&self.config, &lease.dns);
-                announce(&name, lease.address, lease.prefix, lease.router, "dhcp", &dns);
-                self.complain_at = u64::MAX;
+                let Lease { address, prefix, router, mtu, .. } = lease;
+                self.set_up(Settings { address, prefix, router, mtu }, "dhcp", &lease.dns)?;
             }
             Output::Deconfigure(why) => {
+                active.in_force = None;
+                active.link.clear()?;
+                self.told.without_address(&name, why);
                 println!("holdfast: network {name} lost its address: {why}");
-                active.link.deconfigure()?;
-                write_state(&name, None, why, &[]);
                 self.complain_at = clock::now_ms() + COMPLAIN_MS;
             }
         }
+        Ok(())
+    }
+
+    /// Sets the interface up, and tells so, unless it is so already.
+    fn set_up(&mut self, settings: Settings, source: &str, dns: &[Ipv4Addr]) -> Result<()> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        self.complain_at = u64::MAX;
+        let wanted = InForce { dns: dns_of(&self.config, dns), settings };
+        if active.in_force.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let name = &active.link.name.clone();
+        for refused in active.link.set(&wanted.settings)? {
+            println!("{refused}; going on without");
+        }
+        let set = Settings { router: active.link.router(), ..wanted.settings.clone() };
+        let via = set.router.map(|router| format!(" via {router}")).unwrap_or_default();
+        self.told.configured(name, &set, source, &wanted.dns);
+        active.in_force = Some(wanted);
+        println!("holdfast: network {name} {}/{}{via}", set.address, set.prefix);
         Ok(())
     }
 
@@ -222,7 +257,8 @@ impl Daemon {
             Some(active) => format!("no DHCP server answers on {}", active.link.name),
         };
         println!("holdfast: network: {why}; trying on");
-        write_state("", None, &why, &[]);
+        let name = self.active.as_ref().map_or("", |active| &active.link.name);
+        self.told.without_address(name, &why);
     }
 
     fn wait(&self) {
@@ -250,21 +286,8 @@ impl Daemon {
     }
 }
 
-fn stored_config() -> NetworkConfig {
-    const SIZE_LIMIT: u64 = 64 << 10;
-    let Ok(bytes) = files::read_bounded(provision::STORED, SIZE_LIMIT) else {
-        return NetworkConfig::default();
-    };
-    let parsed =
-        std::str::from_utf8(&bytes).ok().and_then(|t| toml::from_str::<DeviceConfig>(t).ok());
-    parsed.map(|config| config.network).unwrap_or_else(|| {
-        println!("{}: cannot be read; DHCP is used", provision::STORED);
-        NetworkConfig::default()
-    })
-}
-
 /// The static address, where there is one.
-fn fixed(config: &NetworkConfig) -> Result<Option<Fixed>> {
+fn fixed(config: &NetworkConfig) -> Result<Option<Settings>> {
     let Some(text) = &config.address else { return Ok(None) };
     let wrong = |field: &str, value: &str| {
         Error::invalid(
@@ -276,11 +299,11 @@ fn fixed(config: &NetworkConfig) -> Result<Option<Fixed>> {
     let address = address.parse().map_err(|_| wrong("address", text))?;
     let prefix = prefix.parse().ok().filter(|p| (1..=32).contains(p));
     let prefix = prefix.ok_or_else(|| wrong("address", text))?;
-    let gateway = match &config.gateway {
+    let router = match &config.gateway {
         Some(text) => Some(text.parse().map_err(|_| wrong("gateway", text))?),
         None => None,
     };
-    Ok(Some(Fixed { address, prefix, gateway }))
+    Ok(Some(Settings { address, prefix, router, mtu: None }))
 }
 
 /// Servers of the configuration first, then those of the lease; musl asks the first three.
@@ -294,41 +317,6 @@ fn dns_of(config: &NetworkConfig, lease: &[Ipv4Addr]) -> Vec<String> {
     }
     all.truncate(3);
     all
-}
-
-fn announce(
-    name: &str,
-    address: Ipv4Addr,
-    prefix: u8,
-    router: Option<Ipv4Addr>,
-    source: &str,
-    dns: &[String],
-) {
-    let via = router.map(|router| format!(" via {router}")).unwrap_or_default();
-    println!("holdfast: network {name} {address}/{prefix}{via}");
-    let resolv: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-    if let Err(error) = files::replace_volatile(RESOLV, resolv.as_bytes(), 0o644) {
-        println!("{error}");
-    }
-    write_state(name, Some((address, prefix, router)), source, dns);
-}
-
-fn write_state(
-    name: &str,
-    address: Option<(Ipv4Addr, u8, Option<Ipv4Addr>)>,
-    source: &str,
-    dns: &[String],
-) {
-    let state = serde_json::json!({
-        "interface": name,
-        "address": address.map(|(address, prefix, _)| format!("{address}/{prefix}")),
-        "gateway": address.and_then(|(_, _, router)| router).map(|router| router.to_string()),
-        "source": source,
-        "dns": dns,
-    });
-    if let Err(error) = files::replace_volatile(STATE, state.to_string().as_bytes(), 0o644) {
-        println!("{error}");
-    }
 }
 
 fn link_changes() -> Result<OwnedFd> {
@@ -367,7 +355,7 @@ mod tests {
     #[test]
     fn a_static_address_is_checked_field_by_field() {
         let good = fixed(&config("192.168.1.10/24", Some("192.168.1.1"))).unwrap().unwrap();
-        assert_eq!((good.prefix, good.gateway), (24, Some(Ipv4Addr::new(192, 168, 1, 1))));
+        assert_eq!((good.prefix, good.router), (24, Some(Ipv4Addr::new(192, 168, 1, 1))));
         assert_eq!(fixed(&NetworkConfig::default()).unwrap(), None);
         for (address, gateway, field) in [
             ("192.168.1.10", None, "address"),

@@ -1,8 +1,8 @@
 //! The interface: finding it, and setting it up. USB adapters come late, so nothing here takes its
 //! absence for an error.
 
-use super::{client::Lease, sys_interface as sys};
-use crate::{Result, error::At};
+use super::sys_interface as sys;
+use crate::{Error, Result, error::At};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::{fs, net::Ipv4Addr, os::fd::OwnedFd, path::Path};
 
@@ -28,6 +28,19 @@ pub fn first_ethernet() -> Option<String> {
     names.into_iter().next()
 }
 
+/// How an interface is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Address.
+    pub address: Ipv4Addr,
+    /// Length of its network's prefix.
+    pub prefix: u8,
+    /// Default route.
+    pub router: Option<Ipv4Addr>,
+    /// MTU; the interface's own when absent.
+    pub mtu: Option<u16>,
+}
+
 /// An interface that is there.
 pub struct Link {
     /// Name.
@@ -37,6 +50,9 @@ pub struct Link {
     /// Hardware address.
     pub mac: [u8; 6],
     control: OwnedFd,
+    /// MTU that it had before.
+    own_mtu: i32,
+    /// Default route that was set.
     router: Option<Ipv4Addr>,
 }
 
@@ -59,53 +75,60 @@ pub fn exists(name: &str) -> bool {
 }
 
 impl Link {
-    /// Brings an interface up.
+    /// Brings an interface up, without what an earlier netd may have left on it: nobody keeps an
+    /// eye on that lease any more.
     pub fn open(name: &str) -> Result<Self> {
         let control = control_socket()?;
         sys::bring_up(&control, name).at("bring up", name)?;
         let (index, mac) = sys::index_and_mac(&control, name).at("look at", name)?;
-        Ok(Self { name: name.into(), index, mac, control, router: None })
+        let own_mtu = sys::mtu(&control, name).at("look at MTU of", name)?;
+        let mut link = Self { name: name.into(), index, mac, control, own_mtu, router: None };
+        link.clear()?;
+        Ok(link)
     }
 
-    /// Whether the cable is in; `None` when the interface is gone.
+    /// Whether the cable is in; `None` when the interface is gone. Not by its flag `IFF_RUNNING`:
+    /// that follows the cable later, and is set at first although there may be none.
     pub fn carrier(&self) -> Option<bool> {
-        let flags = sys::flags(&self.control, &self.name).ok()?;
-        Some(flags & libc::IFF_RUNNING as u16 != 0)
+        let carrier = crate::files::read_line(Path::new(CLASS).join(&self.name).join("carrier"));
+        // an interface that somebody took down has the file, but it cannot be read
+        carrier.map(|text| text == "1").or_else(|| exists(&self.name).then_some(false))
     }
 
-    /// Sets address, MTU and default route.
-    pub fn configure(&mut self, lease: &Lease) -> Result<()> {
-        self.set(lease.address, lease.prefix, lease.router, lease.mtu)
-    }
-
-    /// Sets address, MTU and default route.
-    pub fn set(
-        &mut self,
-        address: Ipv4Addr,
-        prefix: u8,
-        router: Option<Ipv4Addr>,
-        mtu: Option<u16>,
-    ) -> Result<()> {
-        sys::set_address(&self.control, &self.name, address, prefix)
+    /// Sets address, MTU and default route. Without the address it fails; whatever else the kernel
+    /// refuses is returned, and left out: a server's mistake must not cost the network.
+    pub fn set(&mut self, settings: &Settings) -> Result<Vec<Error>> {
+        sys::set_address(&self.control, &self.name, settings.address, settings.prefix)
             .at("set address of", &self.name)?;
-        if let Some(mtu) = mtu {
-            sys::set_mtu(&self.control, &self.name, mtu).at("set MTU of", &self.name)?;
-        }
-        if let Some(old) = self.router.take() {
+        let mtu = settings.mtu.map_or(self.own_mtu, i32::from);
+        let rest = [
+            sys::set_mtu(&self.control, &self.name, mtu)
+                .at("set MTU to that of the lease on", &self.name),
+            self.route(settings.router),
+        ];
+        Ok(rest.into_iter().filter_map(std::result::Result::err).collect())
+    }
+
+    /// The default route that is set.
+    pub fn router(&self) -> Option<Ipv4Addr> {
+        self.router
+    }
+
+    fn route(&mut self, router: Option<Ipv4Addr>) -> Result<()> {
+        if let Some(old) = self.router.take().filter(|old| Some(*old) != router) {
             // gone already when the address changed
             let _ = sys::default_route(&self.control, &self.name, old, false);
         }
-        if let Some(router) = router {
-            sys::default_route(&self.control, &self.name, router, true)
-                .or_else(|e| if e.raw_os_error() == Some(libc::EEXIST) { Ok(()) } else { Err(e) })
-                .at("set default route of", &self.name)?;
-            self.router = Some(router);
-        }
+        let Some(router) = router else { return Ok(()) };
+        sys::default_route(&self.control, &self.name, router, true)
+            .or_else(|e| if e.raw_os_error() == Some(libc::EEXIST) { Ok(()) } else { Err(e) })
+            .at("set default route of", &self.name)?;
+        self.router = Some(router);
         Ok(())
     }
 
     /// Takes the address away; the kernel takes its routes with it.
-    pub fn deconfigure(&mut self) -> Result<()> {
+    pub fn clear(&mut self) -> Result<()> {
         self.router = None;
         sys::set_address(&self.control, &self.name, Ipv4Addr::UNSPECIFIED, 32)
             .at("take address of", &self.name)

@@ -6,6 +6,7 @@
 //! | [`client`] | the client as a pure machine |
 //! | [`datagram`] | IPv4 and UDP headers of a client that has no address yet |
 //! | [`link`] | interfaces: finding one, address, route, MTU, carrier |
+//! | [`told`] | what others are told: state, `resolv.conf` |
 //! | [`daemon`] | netd's loop |
 
 pub mod client;
@@ -14,3 +15,4 @@ pub mod datagram;
 pub mod dhcp;
 pub mod link;
 mod sys_interface;
+pub mod told;

@@ -41,7 +41,7 @@ fn interface_call(
 }
 
 /// Flags of an interface (IFF_*).
-pub fn flags(socket: &OwnedFd, name: &str) -> io::Result<u16> {
+fn flags(socket: &OwnedFd, name: &str) -> io::Result<u16> {
     let mut request = request(name)?;
     interface_call(socket, libc::SIOCGIFFLAGS as _, &mut request)?;
     Ok(u16::from_ne_bytes([request.value[0], request.value[1]]))
@@ -81,10 +81,18 @@ pub fn set_address(socket: &OwnedFd, name: &str, address: Ipv4Addr, prefix: u8) 
     interface_call(socket, libc::SIOCSIFNETMASK as _, &mut mask)
 }
 
-/// Sets the MTU.
-pub fn set_mtu(socket: &OwnedFd, name: &str, mtu: u16) -> io::Result<()> {
+/// The MTU.
+pub fn mtu(socket: &OwnedFd, name: &str) -> io::Result<i32> {
     let mut request = request(name)?;
-    request.value[..4].copy_from_slice(&i32::from(mtu).to_ne_bytes());
+    interface_call(socket, libc::SIOCGIFMTU as _, &mut request)?;
+    let value = request.value;
+    Ok(i32::from_ne_bytes([value[0], value[1], value[2], value[3]]))
+}
+
+/// Sets the MTU.
+pub fn set_mtu(socket: &OwnedFd, name: &str, mtu: i32) -> io::Result<()> {
+    let mut request = request(name)?;
+    request.value[..4].copy_from_slice(&mtu.to_ne_bytes());
     interface_call(socket, libc::SIOCSIFMTU as _, &mut request)
 }
 

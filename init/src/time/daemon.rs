@@ -7,8 +7,10 @@ use super::{
     sntp::{self, Measured},
     sys_clock,
 };
-use crate::{clock, facts, files, floor, net::daemon::RESOLV, provision, sys_signal::Signals};
-use protocol::device::{DeviceConfig, TimeConfig};
+use crate::{
+    clock, facts, files, floor, net::told::RESOLV, provision, root::Root, sys_signal::Signals,
+};
+use protocol::device::DeviceConfig;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     time::{ClockId, clock_gettime, clock_settime},
@@ -17,7 +19,7 @@ use std::{
     fs::File,
     io::{self, Read},
     net::{SocketAddr, ToSocketAddrs, UdpSocket},
-    path::Path,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -33,8 +35,19 @@ const NETWORK_LOOK_MS: u64 = 250;
 /// Addresses of one name that are tried.
 const ADDRESS_LIMIT: usize = 3;
 
+/// timed.
+struct Daemon {
+    servers: Vec<String>,
+    schedule: Schedule,
+    /// No time before this is taken, Unix seconds.
+    floor_s: u64,
+    synced: PathBuf,
+    resolv: PathBuf,
+    stored: PathBuf,
+}
+
 /// Runs until SIGTERM.
-pub fn run() {
+pub fn run(root: &Root) {
     let mut signals = match Signals::open() {
         Ok(signals) => Some(signals),
         Err(error) => {
@@ -42,41 +55,93 @@ pub fn run() {
             None
         }
     };
-    let servers = servers();
-    let floor_s = floor::floor(facts::read_release().map_or(0, |release| release.build_time));
-    if let Err(error) = crate::notify::ready() {
+    let mut daemon = Daemon::new(root);
+    if let Err(error) = crate::notify::ready(root) {
         println!("tell init: {error}");
     }
-    let mut schedule = Schedule::default();
     let mut ask_at = clock::now_ms();
     let mut store_at = ask_at + STORE_MS;
     loop {
         let now = clock::now_ms();
         if now >= ask_at {
-            ask_at = now
-                + if Path::new(RESOLV).exists() {
-                    ask_all(&servers, &mut schedule, floor_s)
-                } else {
-                    NETWORK_LOOK_MS
-                };
+            let pause = if daemon.resolv.exists() { daemon.ask_all() } else { NETWORK_LOOK_MS };
+            ask_at = now + pause;
         }
         if now >= store_at {
             store_at = now + STORE_MS;
-            store();
+            daemon.store();
         }
         if wait(signals.as_mut(), ask_at.min(store_at)) {
-            store();
+            daemon.store();
             return;
         }
     }
 }
 
-fn servers() -> Vec<String> {
-    const SIZE_LIMIT: u64 = 64 << 10;
-    let stored = files::read_bounded(provision::STORED, SIZE_LIMIT).ok();
-    let text = stored.and_then(|bytes| String::from_utf8(bytes).ok());
-    let config = text.and_then(|text| toml::from_str::<DeviceConfig>(&text).ok());
-    config.map_or_else(TimeConfig::default, |config| config.time).servers
+impl Daemon {
+    fn new(root: &Root) -> Self {
+        let config = provision::stored(&root.at(provision::STORED)).unwrap_or_else(|error| {
+            println!("{error}; the default time servers are used");
+            DeviceConfig::default()
+        });
+        let release = facts::read_release(&root.at(facts::RELEASE));
+        let stored = root.at(floor::STORED);
+        Self {
+            servers: config.time.servers,
+            schedule: Schedule::default(),
+            floor_s: floor::floor(&stored, release.map_or(0, |release| release.build_time)),
+            synced: root.at(SYNCED),
+            resolv: root.at(RESOLV),
+            stored,
+        }
+    }
+
+    fn store(&self) {
+        if let Err(error) = floor::store(&self.stored, clock::now_s()) {
+            println!("{error}");
+        }
+    }
+
+    /// Asks the servers in order until one answers; the pause until the next time.
+    fn ask_all(&mut self) -> u64 {
+        for server in &self.servers {
+            match ask(server) {
+                Ok(measured) => {
+                    let (adjust, pause) = self.schedule.answered(measured, now_ns(), self.floor_s);
+                    match self.apply(adjust, server) {
+                        Ok(true) => return pause,
+                        Ok(false) => println!("{server}: its time is before the floor; not taken"),
+                        Err(error) => println!("set clock: {error}"),
+                    }
+                }
+                Err(error) => println!("{server}: {error}"),
+            }
+        }
+        self.schedule.failed()
+    }
+
+    fn apply(&self, adjust: Adjust, server: &str) -> io::Result<bool> {
+        match adjust {
+            Adjust::BelowFloor => return Ok(false),
+            Adjust::Step(offset) => {
+                let time = now_ns() + offset;
+                let time = Timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
+                clock_settime(ClockId::Realtime, time)?;
+                let text = protocol::calendar::utc_text(clock::now_s());
+                println!("holdfast: time {text} from {server}, off by {} ms", offset / 1_000_000);
+                self.store();
+            }
+            Adjust::Slew(offset) => {
+                sys_clock::slew(offset)?;
+                println!("{server}: off by {} µs", offset / 1000);
+            }
+        }
+        let synced = format!("{} {server}\n", clock::now_s());
+        if let Err(error) = files::replace_volatile(&self.synced, synced.as_bytes(), 0o644) {
+            println!("{error}");
+        }
+        Ok(true)
+    }
 }
 
 /// Sleeps until `deadline`; `true` when SIGTERM came.
@@ -89,53 +154,6 @@ fn wait(signals: Option<&mut Signals>, deadline: u64) -> bool {
     };
     let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&timeout));
     std::iter::from_fn(|| signals.next()).any(|signal| signal == libc::SIGTERM)
-}
-
-fn store() {
-    if let Err(error) = floor::store(clock::now_s()) {
-        println!("{error}");
-    }
-}
-
-/// Asks the servers in order until one answers; the pause until the next time.
-fn ask_all(servers: &[String], schedule: &mut Schedule, floor_s: u64) -> u64 {
-    for server in servers {
-        match ask(server) {
-            Ok(measured) => {
-                let (adjust, pause) = schedule.answered(measured, now_ns(), floor_s);
-                match apply(adjust, server) {
-                    Ok(true) => return pause,
-                    Ok(false) => println!("{server}: its time is before the floor; not taken"),
-                    Err(error) => println!("set clock: {error}"),
-                }
-            }
-            Err(error) => println!("{server}: {error}"),
-        }
-    }
-    schedule.failed()
-}
-
-fn apply(adjust: Adjust, server: &str) -> io::Result<bool> {
-    match adjust {
-        Adjust::BelowFloor => return Ok(false),
-        Adjust::Step(offset) => {
-            let time = now_ns() + offset;
-            let time = Timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
-            clock_settime(ClockId::Realtime, time)?;
-            let text = protocol::calendar::utc_text(clock::now_s());
-            println!("holdfast: time {text} from {server}, off by {} ms", offset / 1_000_000);
-            store();
-        }
-        Adjust::Slew(offset) => {
-            sys_clock::slew(offset)?;
-            println!("{server}: off by {} µs", offset / 1000);
-        }
-    }
-    let synced = format!("{} {server}\n", clock::now_s());
-    if let Err(error) = files::replace_volatile(SYNCED, synced.as_bytes(), 0o644) {
-        println!("{error}");
-    }
-    Ok(true)
 }
 
 fn ask(server: &str) -> io::Result<Measured> {

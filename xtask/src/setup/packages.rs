@@ -102,11 +102,14 @@ pub const NEEDS: &[Need] = &[
         Probe::AnyCommand(&["fw_printenv", "fw_setenv"]),
     ),
     test("qemu-aarch64-static", "qemu-user-static", "runs device binaries on the host"),
+    test("ip", "iproute2", "network namespaces, in which services meet real servers"),
+    // The program alone: the package `dnsmasq` would start it as a service.
+    test("dnsmasq", "dnsmasq-base", "a DHCP server"),
     test("mosquitto_pub", "mosquitto-clients", "a second MQTT client"),
     test("zstd", "zstd", "checks compressed images"),
     // Not the command: the other package of that name is linked dynamically.
     probed(
-        test("static busybox", "busybox-static", "what runs confined in the sandbox's tests"),
+        test("static busybox", "busybox-static", "what runs confined in tests, and a DHCP server"),
         Probe::File("/var/lib/dpkg/info/busybox-static.list"),
     ),
     test("chromium", "chromium", "looks at the dashboard"),
