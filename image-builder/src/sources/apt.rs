@@ -6,7 +6,7 @@
 
 use super::cache::digest_of;
 use super::failed;
-use super::lock::{Lock, Locked, Part};
+use super::lock::{LockFile, Locked, Part};
 use super::step::Steps;
 use crate::{Error, Result};
 use std::fs;
@@ -20,43 +20,75 @@ const SUITE: &str = "trixie";
 /// Upstream version that the U-Boot recipe is written for: a replacement stays within it.
 const U_BOOT_SERIES: &str = "2025.01";
 
+/// Where packages come from, and whose signatures count.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    /// Address and suite of each archive, as in apt's list of sources.
+    pub archives: Vec<(String, String)>,
+    /// Public keys, one of which has to have signed an archive.
+    pub keyring: PathBuf,
+}
+
+impl Mirror {
+    /// Debian's own.
+    pub fn debian() -> Mirror {
+        let archive =
+            |name: &str, suite: &str| (format!("http://deb.debian.org/{name}"), suite.to_owned());
+        let security = format!("{SUITE}-security");
+        Mirror {
+            archives: vec![archive("debian", SUITE), archive("debian-security", &security)],
+            keyring: KEYRING.into(),
+        }
+    }
+
+    /// apt's list of sources.
+    fn list(&self) -> String {
+        let mut text = String::new();
+        for kind in ["deb", "deb-src"] {
+            for (address, suite) in &self.archives {
+                let keyring = self.keyring.display();
+                text += &format!(
+                    "{kind} [signed-by={keyring}] {address} {suite} main non-free-firmware\n"
+                );
+            }
+        }
+        text
+    }
+}
+
 /// A private apt.
 #[derive(Debug)]
 pub struct Apt {
     root: PathBuf,
+    lock: LockFile,
     /// Debian's name of the architecture that packages are for; the machine's own when absent.
     architecture: Option<&'static str>,
 }
 
 impl Apt {
-    /// Prepares the folders below `root`.
-    pub fn new(root: PathBuf, architecture: Option<&'static str>) -> Result<Apt> {
-        if !Path::new(KEYRING).exists() {
+    /// Prepares the folders below `root`; replacements are written to `lock`.
+    pub fn new(
+        root: PathBuf,
+        mirror: &Mirror,
+        lock: LockFile,
+        architecture: Option<&'static str>,
+    ) -> Result<Apt> {
+        if !mirror.keyring.exists() {
             return Err(failed(format!(
-                "{KEYRING} is missing (Debian package debian-archive-keyring); without it no \
-                 source can be checked"
+                "{} is missing (Debian package debian-archive-keyring); without it no source can \
+                 be checked",
+                mirror.keyring.display()
             )));
         }
         for folder in ["lists/partial", "state", "cache/archives/partial"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::file("create", &path))?;
         }
-        let line = |kind: &str, archive: &str, suite: &str| {
-            format!(
-                "{kind} [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} \
-                 main non-free-firmware\n"
-            )
-        };
-        let security = format!("{SUITE}-security");
-        let text = line("deb", "debian", SUITE)
-            + &line("deb", "debian-security", &security)
-            + &line("deb-src", "debian", SUITE)
-            + &line("deb-src", "debian-security", &security);
         let list = root.join("sources.list");
-        fs::write(&list, text).map_err(Error::file("write", &list))?;
+        fs::write(&list, mirror.list()).map_err(Error::file("write", &list))?;
         let status = root.join("status");
         fs::write(&status, "").map_err(Error::file("write", &status))?;
-        Ok(Apt { root, architecture })
+        Ok(Apt { root, lock, architecture })
     }
 
     /// Fetches a locked file into `folder`, or, when that version has left the mirror, the newest
@@ -81,7 +113,10 @@ impl Apt {
             )));
         }
         let newest = versions.first().ok_or_else(|| {
-            failed(format!("{}: {SUITE} has no version of this series", entry.package))
+            failed(format!(
+                "{} {} has left the mirror, which has no version of its series either",
+                entry.package, entry.version
+            ))
         })?;
         let file = self.download(part, &entry.package, newest, folder, &steps)?;
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -91,8 +126,8 @@ impl Apt {
             file: name,
             sha256: digest_of(&file)?,
         };
-        announce(entry, &replacement);
-        Lock::replace(part, replacement)?;
+        self.lock.replace(part, replacement.clone())?;
+        self.announce(entry, &replacement);
         Ok(file)
     }
 
@@ -181,6 +216,14 @@ impl Apt {
         }
         command
     }
+
+    fn announce(&self, old: &Locked, new: &Locked) {
+        eprintln!("*********************************************************************");
+        eprintln!("{} {} has left the mirror.", old.package, old.version);
+        eprintln!("Using {} instead, SHA-256 {}.", new.version, new.sha256);
+        eprintln!("{} was changed: look at it, and commit it.", self.lock.path().display());
+        eprintln!("*********************************************************************");
+    }
 }
 
 /// Sorts by Debian's rules, through dpkg; equal versions once.
@@ -196,14 +239,6 @@ fn newest_first(versions: &mut Vec<String>) {
         (_, true) => std::cmp::Ordering::Greater,
         _ => std::cmp::Ordering::Equal,
     });
-}
-
-fn announce(old: &Locked, new: &Locked) {
-    eprintln!("*********************************************************************");
-    eprintln!("{} {} has left the mirror.", old.package, old.version);
-    eprintln!("Using {} instead, SHA-256 {}.", new.version, new.sha256);
-    eprintln!("{} was changed: look at it, and commit it.", Lock::path().display());
-    eprintln!("*********************************************************************");
 }
 
 #[cfg(test)]

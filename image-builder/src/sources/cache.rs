@@ -3,8 +3,8 @@
 //! What always holds: a folder `PART-HASH` is complete (built under another name, synced, renamed);
 //! the hash covers every input of the recipe; a lock file keeps a second builder waiting.
 
-use super::apt::Apt;
-use super::lock::{Lock, Part};
+use super::apt::{Apt, Mirror};
+use super::lock::{LockFile, Part};
 use super::step::Steps;
 use super::{busybox, failed, firmware, kernel, uboot};
 use crate::board::UBoot;
@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 /// Hexadecimal digits of the hash in a folder's name.
 const NAME_DIGITS: usize = 16;
 
-/// The cache's folder.
+/// The cache, and what it is filled from.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    lock: LockFile,
+    mirror: Mirror,
 }
 
 /// What a recipe works with.
@@ -45,12 +47,18 @@ impl Cache {
         Cache::at(root)
     }
 
-    /// A cache in a folder of the caller's choice.
+    /// A cache in a folder of the caller's choice, with the work tree's lock file and Debian's
+    /// mirror.
     pub fn at(root: impl Into<PathBuf>) -> Result<Cache> {
+        Cache::filled_from(root, LockFile::of_work_tree(), Mirror::debian())
+    }
+
+    /// A cache with everything of the caller's choice.
+    pub fn filled_from(root: impl Into<PathBuf>, lock: LockFile, mirror: Mirror) -> Result<Cache> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(Error::file("create", &root))?;
         let root = root.canonicalize().map_err(Error::file("find", &root))?;
-        Ok(Cache { root })
+        Ok(Cache { root, lock, mirror })
     }
 
     /// The folder.
@@ -79,19 +87,23 @@ impl Cache {
     }
 
     /// The locked file of a part, fetched if it is not there yet, its digest checked.
-    pub(super) fn source(&self, part: Part) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When the mirror has neither the locked version nor another of its series; when its signature
+    /// or the file's digest is wrong.
+    pub fn source(&self, part: Part) -> Result<PathBuf> {
         let folder = self.root.join("downloads");
         fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         let _lock = self.exclusive("downloads")?;
-        let entry = Lock::load()?.get(part).clone();
+        let entry = self.lock.load()?.get(part).clone();
         let file = folder.join(&entry.file);
         if !file.exists() {
-            let apt = match part {
-                Part::Busybox => Apt::new(self.root.join("apt-arm64"), Some("arm64"))?,
-                Part::Kernel | Part::UBoot | Part::Firmware => {
-                    Apt::new(self.root.join("apt"), None)?
-                }
+            let (name, architecture) = match part {
+                Part::Busybox => ("apt-arm64", Some("arm64")),
+                Part::Kernel | Part::UBoot | Part::Firmware => ("apt", None),
             };
+            let root = self.root.join(name);
+            let apt = Apt::new(root, &self.mirror, self.lock.clone(), architecture)?;
             return apt.fetch(part, &entry, &folder);
         }
         let got = digest_of(&file)?;
@@ -102,6 +114,35 @@ impl Cache {
         Err(failed(format!("{path} has SHA-256 {got}, the lock file says {want}; remove it")))
     }
 
+    /// The folder `PART-HASH` of a part whose recipe begins with a locked file. The file's digest
+    /// comes second among the inputs; it is that of the file that the recipe gets, also when
+    /// fetching has replaced the lock's entry.
+    pub(super) fn part_of(
+        &self,
+        source: Part,
+        part: &str,
+        inputs: &[&[u8]],
+        recipe: impl FnOnce(&Workshop<'_>, &Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let digest = self.digest(source)?;
+        let done = self.folder_of(part, &with_digest(inputs, &digest));
+        if done.is_dir() {
+            return Ok(done);
+        }
+        let file = self.source(source)?;
+        let digest = self.digest(source)?;
+        self.part(part, &with_digest(inputs, &digest), |shop| recipe(shop, &file))
+    }
+
+    /// The digest that the lock file has for a part's source.
+    fn digest(&self, source: Part) -> Result<String> {
+        Ok(self.lock.load()?.get(source).sha256.clone())
+    }
+
+    fn folder_of(&self, part: &str, inputs: &[&[u8]]) -> PathBuf {
+        self.root.join(format!("{part}-{}", &hash_inputs(inputs)[..NAME_DIGITS]))
+    }
+
     /// The folder `PART-HASH`, built by `recipe` when it is not there. `inputs` is everything that
     /// decides the outcome.
     pub(super) fn part(
@@ -110,8 +151,7 @@ impl Cache {
         inputs: &[&[u8]],
         recipe: impl FnOnce(&Workshop<'_>) -> Result<()>,
     ) -> Result<PathBuf> {
-        let name = format!("{part}-{}", &hash_inputs(inputs)[..NAME_DIGITS]);
-        let done = self.root.join(&name);
+        let done = self.folder_of(part, inputs);
         if done.is_dir() {
             return Ok(done);
         }
@@ -119,7 +159,7 @@ impl Cache {
         if done.is_dir() {
             return Ok(done);
         }
-        let building = self.root.join(format!("{name}.building"));
+        let building = done.with_extension("building");
         remove(&building)?;
         let (work, out) = (building.join("work"), building.join("out"));
         fs::create_dir_all(&work).map_err(Error::file("create", &work))?;
@@ -157,6 +197,12 @@ pub fn digest_of(path: &Path) -> Result<String> {
             length => sum.update(&buffer[..length]),
         }
     }
+}
+
+/// The inputs with a source's digest after the first, which is the recipe.
+fn with_digest<'a>(inputs: &[&'a [u8]], digest: &'a str) -> Vec<&'a [u8]> {
+    let (recipe, rest) = inputs.split_at(inputs.len().min(1));
+    [recipe, &[digest.as_bytes()], rest].concat()
 }
 
 /// SHA-256 over all inputs, each preceded by its length so that no two lists have the same bytes.

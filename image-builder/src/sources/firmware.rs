@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, Workshop};
 use super::failed;
-use super::lock::{Lock, Part};
+use super::lock::Part;
 use crate::Result;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const RECIPE: &str = "firmware 1";
 
 /// Files that are kept; which of them a board needs is in its board file. `_cd` and `4cd` are the
 /// cut-down firmware: no codecs, no camera, no 3D. It starts with `gpu_mem=16`.
-const KEPT: [&str; 9] = [
+pub const KEPT: [&str; 9] = [
     "bootcode.bin",
     "start.elf",
     "fixup.dat",
@@ -27,9 +27,7 @@ const KEPT: [&str; 9] = [
 
 /// Unpacks it, or takes it out of the cache; returns the folder.
 pub(super) fn unpack(cache: &Cache) -> Result<PathBuf> {
-    let digest = Lock::load()?.firmware.sha256;
-    let inputs = [RECIPE.as_bytes(), digest.as_bytes()];
-    cache.part("firmware", &inputs, |shop| take(shop, &cache.source(Part::Firmware)?))
+    cache.part_of(Part::Firmware, "firmware", &[RECIPE.as_bytes()], take)
 }
 
 fn take(shop: &Workshop<'_>, package: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The kernel: Debian's Linux source, our fragment on `allnoconfig`, everything built in.
 
 use super::cache::{Cache, Workshop};
-use super::lock::{Lock, Part};
+use super::lock::Part;
 use super::{failed, kconfig};
 use crate::{Error, Result, board::workspace_root};
 use std::fs;
@@ -40,11 +40,9 @@ pub(super) fn build(cache: &Cache) -> Result<KernelArtifacts> {
     let fragment = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
     let compiler = compiler()?;
     let recipe = format!("{RECIPE} {BUILD_TIME} {RAMOOPS_ADDRESS:#x} {RAMOOPS_SIZE:#x}");
-    // The lock file is read again: fetching may have replaced the entry.
-    let source = || cache.source(Part::Kernel);
-    let digest = Lock::load()?.kernel.sha256;
-    let inputs = [recipe.as_bytes(), digest.as_bytes(), fragment.as_bytes(), compiler.as_bytes()];
-    let folder = cache.part("kernel", &inputs, |shop| make(shop, &source()?, &fragment))?;
+    let inputs = [recipe.as_bytes(), fragment.as_bytes(), compiler.as_bytes()];
+    let folder = cache
+        .part_of(Part::Kernel, "kernel", &inputs, |shop, package| make(shop, package, &fragment))?;
     Ok(KernelArtifacts { image: folder.join("Image"), dtbs: folder.join("dtbs") })
 }
 

@@ -4,7 +4,7 @@ use super::failed;
 use crate::{Error, Result, board::workspace_root};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What precedes the entries in the lock file.
 const HEAD: &str = "\
@@ -54,18 +54,6 @@ pub enum Part {
 }
 
 impl Lock {
-    /// Where it is kept.
-    pub fn path() -> PathBuf {
-        workspace_root().join("board-support/sources/sources.lock.toml")
-    }
-
-    /// Reads the lock file.
-    pub fn load() -> Result<Lock> {
-        let path = Lock::path();
-        let text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        toml::from_str(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
-    }
-
     /// The entry of a part.
     pub fn get(&self, part: Part) -> &Locked {
         match part {
@@ -75,10 +63,38 @@ impl Lock {
             Part::Busybox => &self.busybox,
         }
     }
+}
+
+/// The file itself.
+#[derive(Debug, Clone)]
+pub struct LockFile(PathBuf);
+
+impl LockFile {
+    /// The work tree's.
+    pub fn of_work_tree() -> LockFile {
+        LockFile(workspace_root().join("board-support/sources/sources.lock.toml"))
+    }
+
+    /// Another one.
+    pub fn at(path: impl Into<PathBuf>) -> LockFile {
+        LockFile(path.into())
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Reads it.
+    pub fn load(&self) -> Result<Lock> {
+        let path = self.path();
+        let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        toml::from_str(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
+    }
 
     /// Replaces one entry in the file, by a new file and a rename.
-    pub fn replace(part: Part, entry: Locked) -> Result<()> {
-        let mut lock = Lock::load()?;
+    pub fn replace(&self, part: Part, entry: Locked) -> Result<()> {
+        let mut lock = self.load()?;
         match part {
             Part::Kernel => lock.kernel = entry,
             Part::UBoot => lock.u_boot = entry,
@@ -86,10 +102,10 @@ impl Lock {
             Part::Busybox => lock.busybox = entry,
         }
         let body = toml::to_string(&lock).map_err(|error| failed(error.to_string()))?;
-        let path = Lock::path();
+        let path = self.path();
         let next = path.with_extension("toml.next");
         fs::write(&next, format!("{HEAD}\n{body}")).map_err(Error::file("write", &next))?;
-        fs::rename(&next, &path).map_err(Error::file("replace", &path))
+        fs::rename(&next, path).map_err(Error::file("replace", path))
     }
 }
 
@@ -99,7 +115,8 @@ mod tests {
 
     #[test]
     fn the_lock_file_names_every_source_with_a_digest() {
-        let lock = Lock::load().expect("the lock file in the repository is valid");
+        let lock =
+            LockFile::of_work_tree().load().expect("the lock file in the repository is valid");
         for part in [Part::Kernel, Part::UBoot, Part::Firmware, Part::Busybox] {
             let entry = lock.get(part);
             assert_eq!(entry.sha256.len(), 64, "{}", entry.package);

@@ -3,7 +3,7 @@
 
 use super::cache::{Cache, Workshop};
 use super::kernel::{CROSS, compiler, jobs};
-use super::lock::{Lock, Part};
+use super::lock::Part;
 use super::{failed, kconfig};
 use crate::board::{UBoot, workspace_root};
 use crate::{Error, Result};
@@ -59,12 +59,12 @@ pub(super) fn build(cache: &Cache, which: UBoot) -> Result<PathBuf> {
     let build = build_of(which);
     let inputs = inputs(&build)?;
     let compiler = compiler()?;
-    let digest = Lock::load()?.u_boot.sha256;
     let recipe = format!("{RECIPE} {SOURCE_DATE_EPOCH} {}{}", build.defconfig, build.cflags);
-    let list = [&recipe, &digest, &inputs.fragment, &inputs.environment, &inputs.flags, &compiler];
+    let list = [&recipe, &inputs.fragment, &inputs.environment, &inputs.flags, &compiler];
     let list = list.map(String::as_bytes);
-    let folder = cache
-        .part(build.part, &list, |shop| make(shop, &cache.source(Part::UBoot)?, &build, &inputs))?;
+    let folder = cache.part_of(Part::UBoot, build.part, &list, |shop, tarball| {
+        make(shop, tarball, &build, &inputs)
+    })?;
     Ok(folder.join("u-boot.bin"))
 }
 

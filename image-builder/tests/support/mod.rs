@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod mirror;
+
 use image_builder::{Binaries, ImageSpec, keys, rootfs};
 use std::{
     fs,

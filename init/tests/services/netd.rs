@@ -233,6 +233,7 @@ fn without_a_network_at_boot_it_is_found_when_it_comes() {
     let _server = GRANT.udhcpd(&network);
     expect_address(&mut netd, &GRANT);
     assert_configured(&network, &GRANT);
+    assert_eq!(netd.count("has a link"), 1, "not before the cable was in");
 
     // A USB adapter is pulled out and put into another socket.
     network.remove_interface();

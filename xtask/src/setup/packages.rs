@@ -106,6 +106,9 @@ pub const NEEDS: &[Need] = &[
     // The program alone: the package `dnsmasq` would start it as a service.
     test("dnsmasq", "dnsmasq-base", "a DHCP server"),
     test("mosquitto_pub", "mosquitto-clients", "a second MQTT client"),
+    test("apt-ftparchive", "apt-utils", "an archive of the test's own, for fetching sources"),
+    test("gpg", "gpg", "signs that archive"),
+    test("gpg-agent", "gpg-agent", "signs that archive"),
     test("zstd", "zstd", "checks compressed images"),
     // Not the command: the other package of that name is linked dynamically.
     probed(
