@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`netd`] | stories of netd |
+//! | [`netd`], [`timed`] | their stories |
 //! | [`network`], [`server`] | network namespaces; DHCP servers in them |
 //! | [`notified`] | init's end of its socket |
 //! | [`program`] | programs whose output is waited for |
@@ -12,3 +12,4 @@ mod network;
 mod notified;
 mod program;
 mod server;
+mod timed;
