@@ -1,21 +1,13 @@
-//! Installing through apt: with retries and a wait for another apt's lock, as root or through sudo.
-//! On Debian 12, whose own QEMU is too old, the backports suite is added as one file of its own.
+//! Installing through apt: carries out a [`plan`], as root or through sudo.
 
-use super::packages::{Need, Probe, QEMU_MAJOR};
+use super::packages::Need;
+use super::plan::{Machine, Step, plan};
 use crate::error::Error;
 use crate::process::{self, say};
+use crate::tree;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-/// The only file that we write below `/etc/apt`.
-const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/holdfast-backports.sources";
-/// Debian release whose own QEMU is too old.
-const OLD_DEBIAN: &str = "bookworm";
-/// Seconds to wait for another process's apt lock.
-const LOCK_WAIT: &str = "-oDPkg::Lock::Timeout=300";
-/// Downloads are tried again this many times.
-const RETRIES: &str = "-oAcquire::Retries=5";
 
 /// Installs what is missing, after saying so; an error that names everything where that cannot be
 /// done.
@@ -29,30 +21,12 @@ pub fn install(missing: &[&'static Need]) -> Result<(), Error> {
     let Some(root) = Root::find() else {
         return Err(Error::Missing(by_hand("neither root nor sudo; install by hand", missing)));
     };
-    let wants_qemu = missing.iter().any(|need| matches!(need.probe, Probe::Qemu));
-    let backports = wants_qemu && codename().as_deref() == Some(OLD_DEBIAN);
-    if backports && !backports_known() {
-        say(&format!(
-            "setup: Debian 12 has no QEMU {QEMU_MAJOR}: adding its backports as {BACKPORTS_FILE}"
-        ));
-        root.write(BACKPORTS_FILE, &backports_source())?;
-    }
-    root.apt(&["update"])?;
-    let mut packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    say(&format!("setup: about to install: {}", packages.join(" ")));
-    let (qemu, rest): (Vec<&str>, Vec<&str>) =
-        packages.into_iter().partition(|p| backports && *p == "qemu-system-arm");
-    if !rest.is_empty() {
-        root.apt(&[&["install", "--yes", "--no-install-recommends"], rest.as_slice()].concat())?;
-    }
-    if !qemu.is_empty() {
-        let suite = format!("{OLD_DEBIAN}-backports");
-        let options = ["install", "--yes", "--no-install-recommends", "--target-release", &suite];
-        root.apt(&[options.as_slice(), qemu.as_slice()].concat())?;
-    }
-    Ok(())
+    let plan = plan(missing, &machine());
+    let done = plan.steps.iter().try_for_each(|step| root.perform(step));
+    let tidied = plan.afterwards.iter().map(|step| root.perform(step));
+    // each of them is tried, whatever became of the others
+    let tidied = tidied.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>();
+    done.and(tidied)
 }
 
 /// A message that names each missing thing with the package that Debian has it in.
@@ -65,7 +39,20 @@ pub fn by_hand(head: &str, missing: &[&Need]) -> String {
     text
 }
 
+fn machine() -> Machine {
+    let folder = Path::new("/etc/apt/sources.list.d").read_dir();
+    let files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
+    let sources = std::iter::once("/etc/apt/sources.list".into()).chain(files);
+    Machine {
+        os_release: fs::read_to_string("/etc/os-release").unwrap_or_default(),
+        apt_sources: sources.filter_map(|path| fs::read_to_string(path).ok()).collect(),
+        // what sd_booted(3) looks at
+        systemd: Path::new("/run/systemd/system").is_dir(),
+    }
+}
+
 /// How commands are run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Root {
     /// We are.
     Already,
@@ -76,68 +63,68 @@ enum Root {
 impl Root {
     fn find() -> Option<Self> {
         let id = process::read("id", &["-u"])?;
-        if id.trim() == "0" {
-            return Some(Self::Already);
-        }
         let sudo = process::find("sudo").is_some();
-        let silent = process::read("sudo", &["-n", "true"]).is_some();
-        let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
-        (sudo && (silent || terminal)).then_some(Self::Sudo)
+        let silent = || process::read("sudo", &["-n", "true"]).is_some();
+        let terminal = || std::io::IsTerminal::is_terminal(&std::io::stdin());
+        Self::of(id.trim(), sudo, || silent() || terminal())
     }
 
-    fn command(&self, program: &str) -> Command {
-        match self {
-            Self::Already => Command::new(program),
-            Self::Sudo => {
-                let mut command = Command::new("sudo");
-                command.arg(program);
-                command
-            }
+    /// `answered`: whether sudo needs no password, or there is somebody to ask for it.
+    fn of(id: &str, sudo: bool, answered: impl FnOnce() -> bool) -> Option<Self> {
+        match id {
+            "0" => Some(Self::Already),
+            _ => (sudo && answered()).then_some(Self::Sudo),
         }
     }
 
-    fn apt(&self, arguments: &[&str]) -> Result<(), Error> {
-        let mut command = self.command("env");
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", LOCK_WAIT, RETRIES]);
-        process::run({
-            command.args(arguments);
-            command
-        })
+    fn command(self, words: &[String]) -> Command {
+        let sudo = (self == Self::Sudo).then(|| "sudo".to_string());
+        let mut words = sudo.iter().chain(words);
+        let mut command = Command::new(words.next().map_or("true", String::as_str));
+        command.args(words);
+        command
     }
 
-    fn write(&self, path: &str, text: &str) -> Result<(), Error> {
-        let part = std::env::temp_dir().join("holdfast-backports.sources");
+    fn perform(self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Say(text) => say(text),
+            Step::Write(path, text) => self.write(path, text)?,
+            Step::Run(words) => process::run(self.command(words))?,
+        }
+        Ok(())
+    }
+
+    /// By way of a file in the work tree, where nobody else can put a link in its place.
+    fn write(self, path: &str, text: &str) -> Result<(), Error> {
+        let folder = tree::root().join("target");
+        let part = folder.join("setup.part");
         let failed = |cause| Error::File { what: format!("write {}", part.display()), cause };
-        fs::write(&part, text).map_err(failed)?;
-        let mut command = self.command("install");
-        command.args(["-m", "0644"]).arg(&part).arg(path);
-        process::run(command)?;
+        fs::create_dir_all(&folder).and_then(|()| fs::write(&part, text)).map_err(failed)?;
+        let words = ["install", "-m", "0644", &part.to_string_lossy(), path].map(String::from);
+        process::run(self.command(&words))?;
         let _ = fs::remove_file(&part);
         Ok(())
     }
 }
 
-fn codename() -> Option<String> {
-    let text = fs::read_to_string("/etc/os-release").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("VERSION_CODENAME="))?;
-    Some(line.trim_matches('"').to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether some apt source already names the backports suite.
-fn backports_known() -> bool {
-    let suite = format!("{OLD_DEBIAN}-backports");
-    let folder = Path::new("/etc/apt/sources.list.d").read_dir();
-    let files = folder.into_iter().flatten().flatten().map(|entry| entry.path());
-    std::iter::once("/etc/apt/sources.list".into())
-        .chain(files)
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .any(|text| text.lines().any(|l| !l.trim_start().starts_with('#') && l.contains(&suite)))
-}
-
-fn backports_source() -> String {
-    format!(
-        "# Written by Holdfast's `cargo xtask setup`: QEMU {QEMU_MAJOR}.\n\
-         Types: deb\nURIs: http://deb.debian.org/debian\nSuites: {OLD_DEBIAN}-backports\n\
-         Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    )
+    #[test]
+    fn root_runs_commands_itself_and_others_through_sudo_where_it_can_answer() {
+        let rows = [
+            ("0", false, false, Some(Root::Already)),
+            ("1000", true, true, Some(Root::Sudo)),
+            ("1000", true, false, None),
+            ("1000", false, true, None),
+        ];
+        for (id, sudo, answered, root) in rows {
+            assert_eq!(Root::of(id, sudo, || answered), root, "{id} {sudo} {answered}");
+        }
+        let words = ["env", "A=b", "apt-get", "update"].map(String::from);
+        let line = |root: Root| process::line(&root.command(&words));
+        assert_eq!(line(Root::Already), "env A=b apt-get update");
+        assert_eq!(line(Root::Sudo), "sudo env A=b apt-get update");
+    }
 }

@@ -1,11 +1,12 @@
 //! What building and testing need, and getting it: nothing is installed without being named first,
 //! and what is already there (a QEMU of at least version 10, a cross compiler) is used.
 //!
-//! [`packages`] is the list, [`apt`] installs on Debian and its relatives, [`rust`] adds the
-//! target.
+//! [`packages`] is the list, [`plan`] decides what an installation does, [`apt`] does it on Debian
+//! and its relatives, [`rust`] adds the target.
 
 mod apt;
 mod packages;
+mod plan;
 mod rust;
 
 use crate::error::Error;
