@@ -12,7 +12,7 @@ use std::ops::Range;
 /// Bytes of a chunk.
 pub const CHUNK: usize = CHUNK_SIZE as usize;
 /// Chunks that a slot has room for.
-pub const SLOT_CHUNKS: u32 = 4;
+pub const SLOT_CHUNKS: u32 = 3;
 /// Boots that a trial may use.
 pub const ATTEMPTS: u8 = 2;
 /// Seconds that an assignment is good for.

@@ -28,7 +28,7 @@ fn every_bug_of_the_updater_is_caught() {
             "a slot without a whole image is staged",
         ),
         // Not staged even so: the digest of the whole image is looked at too.
-        (Mutant::SkipsDigest, "a full update", "does not come to rest"),
+        (Mutant::SkipsDigest, "a full update", "every chunk is right, the whole is not"),
         (
             Mutant::StagesBeforeNoting,
             "a release that is never healthy falls back",
