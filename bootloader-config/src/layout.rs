@@ -25,6 +25,15 @@ pub const ENV_SIZE: usize = 16 * 1024;
 /// Offsets of both copies of the environment, in order.
 pub const ENV_OFFSETS: [u64; 2] = [ENV_OFFSET, ENV_OFFSET_REDUNDANT];
 
+/// Offsets of both copies of what makes a gateway itself (`init::spare`), written alternately.
+pub const SPARE_OFFSETS: [u64; 2] = [2 * MIB, 2 * MIB + 512 * KIB];
+/// Most bytes of such a copy.
+pub const SPARE_SIZE: usize = 256 * 1024;
+/// Offset of the note that the data partition is to be checked at the next boot (`init::spare`).
+pub const CHECK_NOTE_OFFSET: u64 = 3 * MIB;
+/// Most bytes of that note.
+pub const CHECK_NOTE_SIZE: usize = 4096;
+
 /// MBR type of a FAT32 (LBA) partition.
 pub const TYPE_FAT: u8 = 0x0c;
 /// MBR type of a Linux partition: slots and data.
@@ -115,7 +124,10 @@ pub const LOAD_VIRT: LoadAddresses = LoadAddresses { fit: 0x4400_0000, kernel: 0
 
 const _: () = {
     assert!(ENV_OFFSET + ENV_SIZE as u64 <= ENV_OFFSET_REDUNDANT);
-    assert!(ENV_OFFSET_REDUNDANT + ENV_SIZE as u64 <= BOOT.offset);
+    assert!(ENV_OFFSET_REDUNDANT + ENV_SIZE as u64 <= SPARE_OFFSETS[0]);
+    assert!(SPARE_OFFSETS[0] + SPARE_SIZE as u64 <= SPARE_OFFSETS[1]);
+    assert!(SPARE_OFFSETS[1] + SPARE_SIZE as u64 <= CHECK_NOTE_OFFSET);
+    assert!(CHECK_NOTE_OFFSET + CHECK_NOTE_SIZE as u64 <= BOOT.offset);
     let mut i = 0;
     while i < PARTITIONS.len() {
         assert!(PARTITIONS[i].offset.is_multiple_of(MIB) && PARTITIONS[i].size.is_multiple_of(MIB));

@@ -4,11 +4,12 @@ use crate::{
     BuiltImage, Error, ImageSpec, Outputs, Result, binaries,
     bmap::Bmap,
     board::{self, Board, workspace_root},
+    data::DataVolume,
     disk::{self, Disk},
     fat::Files,
     keys, provision, release,
     report::{self, Report},
-    rootfs,
+    rootfs::{self, Root},
     slot::{self, Slot, SlotParts},
     sources::{self, Sources},
     tool,
@@ -32,7 +33,17 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
     let file =
         |suffix: &str| out_dir.join(format!("holdfast-{}-{}.{suffix}", spec.board, spec.version));
 
-    let (slot, kernel_size) = build_slot(spec, &board, &sources, &binaries, build_time)?;
+    let data = DataVolume::make(out_dir, build_time)?;
+    let data_template = data.template()?;
+    let root = Root {
+        spec,
+        board: &board,
+        build_time,
+        binaries: &binaries,
+        e2fsck: &sources.e2fsck,
+        data_template: &data_template,
+    };
+    let (slot, kernel_size) = build_slot(&root, &sources)?;
     let (manifest, container) = release::make(spec, &slot.bytes, build_time)?;
     let mut built = BuiltImage {
         version: spec.version.clone(),
@@ -48,7 +59,7 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
             root: slot.root_size,
             slot_image: slot.bytes.len() as u64,
             payload: container.len() as u64,
-            programs: program_sizes(&binaries)?,
+            programs: program_sizes(&binaries, &sources)?,
             ..Report::default()
         },
         binaries,
@@ -59,7 +70,7 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
     if spec.outputs != Outputs::Release {
         let image = file("img");
         let boot = boot_files(&board, &sources, device_toml)?;
-        let disk = Disk { boot: &boot, slot: &slot.bytes, time: build_time };
+        let disk = Disk { boot: &boot, slot: &slot.bytes, data: &data, time: build_time };
         let extents = disk::write(&image, &disk)?;
         if spec.outputs == Outputs::All {
             let map = Bmap::of(&image, &extents)?;
@@ -105,18 +116,13 @@ fn check(spec: &ImageSpec) -> Result<()> {
     Ok(())
 }
 
-fn build_slot(
-    spec: &ImageSpec,
-    board: &Board,
-    sources: &Sources,
-    binaries: &Path,
-    build_time: u64,
-) -> Result<(Slot, u64)> {
+fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
+    let Root { spec, board, build_time, .. } = *root;
     let work = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
     let tree = work.path().join("root");
     fs::create_dir(&tree).map_err(Error::file("create", &tree))?;
-    rootfs::populate(&tree, spec, board, build_time, binaries)?;
-    let root = rootfs::erofs(&tree, &work.path().join("root.erofs"), build_time)?;
+    rootfs::populate(&tree, root)?;
+    let erofs = rootfs::erofs(&tree, &work.path().join("root.erofs"), build_time)?;
     let kernel = read(&sources.kernel)?;
     let trees = board.image.dtbs.iter();
     let trees = trees
@@ -129,7 +135,7 @@ fn build_slot(
         kernel: &kernel,
         kernel_load: board.image.u_boot.load_addresses().kernel as u32,
         trees: &trees,
-        root,
+        root: erofs,
         cmdline_extra: &spec.cmdline_extra,
         fault: spec.fault,
     })?;
@@ -157,13 +163,13 @@ fn boot_files(board: &Board, sources: &Sources, device_toml: String) -> Result<F
     Ok(files)
 }
 
-fn program_sizes(folder: &Path) -> Result<Vec<(String, u64)>> {
-    let size = |(name, _): &(&str, &str)| {
-        let path = folder.join(name);
-        let meta = fs::metadata(&path).map_err(Error::file("read", path))?;
+fn program_sizes(folder: &Path, sources: &Sources) -> Result<Vec<(String, u64)>> {
+    let size = |name: &str, path: &Path| {
+        let meta = fs::metadata(path).map_err(Error::file("read", path))?;
         Ok((name.to_string(), meta.len()))
     };
-    rootfs::PROGRAMS.iter().map(size).collect()
+    let ours = rootfs::PROGRAMS.iter().map(|(name, _)| size(name, &folder.join(name)));
+    ours.chain([size("e2fsck", &sources.e2fsck)]).collect()
 }
 
 fn compress(image: &Path, to: &Path) -> Result<u64> {

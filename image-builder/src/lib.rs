@@ -6,13 +6,14 @@
 //! | [`spec`] | what to build, and what came out: the types that callers use |
 //! | [`build`] | the order of the steps |
 //! | [`board`] | the part of a board file that concerns the build |
-//! | [`sources`] | kernel, U-Boot and firmware: fetched, built, cached |
+//! | [`sources`] | kernel, U-Boot, firmware and e2fsck: fetched, built, cached |
 //! | [`binaries`] | the programs that run on the device |
 //! | [`rootfs`] | the root tree and its EROFS |
 //! | [`verity`] | dm-verity hash tree |
 //! | [`fit`] | the FIT with kernel, device trees and command line |
 //! | [`fat`] | FAT volumes with fixed times |
 //! | [`slot`] | the slot image out of all these |
+//! | [`data`] | the data partition's file system, and the template of it that devices carry |
 //! | [`disk`] | the SD image: partition table, environment, boot, slots, data |
 //! | [`bmap`] | which blocks of the image matter, with checksums |
 //! | [`release`] | manifest and payload; signing, inspecting, verifying |
@@ -31,6 +32,7 @@ pub mod binaries;
 pub mod bmap;
 pub mod board;
 pub mod build;
+pub mod data;
 pub mod disk;
 pub mod error;
 pub mod fat;

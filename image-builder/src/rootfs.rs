@@ -3,7 +3,7 @@
 //! The tree is read-only on the device; everything in it belongs to root, folders and programs are
 //! 0755, files 0644.
 
-use crate::{Error, ImageSpec, Result, board::Board, tool};
+use crate::{Error, ImageSpec, Result, board::Board, sources::program::COPYRIGHT, tool};
 use protocol::release::BuildInfo;
 use std::{
     fs,
@@ -30,10 +30,18 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("snapctl", "usr/bin/snapctl"),
 ];
 
+/// Places of what init needs to save the data partition, as `init::data` knows them: the checker,
+/// the template of a new file system; and the checker's licences.
+const E2FSCK: &str = "sbin/e2fsck";
+const DATA_TEMPLATE: &str = "usr/share/holdfast/data.template";
+const E2FSCK_LICENCES: &str = "usr/share/doc/e2fsck/copyright";
+
 /// Folders, among them the mount points.
 const FOLDERS: &[&str] = &[
     "sbin",
     "usr/bin",
+    "usr/share/holdfast",
+    "usr/share/doc/e2fsck",
     "etc/holdfast/services",
     "etc/holdfast/interfaces",
     "proc",
@@ -56,14 +64,26 @@ const FILES: &[(&str, &str)] = &[
     ("etc/nsswitch.conf", "hosts: files dns\n"),
 ];
 
+/// What the root tree is made of.
+#[derive(Clone, Copy)]
+pub struct Root<'a> {
+    /// What to build.
+    pub spec: &'a ImageSpec,
+    /// For which board.
+    pub board: &'a Board,
+    /// Unix seconds.
+    pub build_time: u64,
+    /// Folder of the device's programs.
+    pub binaries: &'a Path,
+    /// The checker of the data partition, its licences beside it.
+    pub e2fsck: &'a Path,
+    /// The data partition's file system when new.
+    pub data_template: &'a [u8],
+}
+
 /// Makes the root tree in the empty folder `tree`.
-pub fn populate(
-    tree: &Path,
-    spec: &ImageSpec,
-    board: &Board,
-    build_time: u64,
-    binaries: &Path,
-) -> Result<()> {
+pub fn populate(tree: &Path, root: &Root<'_>) -> Result<()> {
+    let Root { spec, board, build_time, binaries, e2fsck, data_template } = *root;
     for folder in FOLDERS {
         make_folder(&tree.join(folder))?;
     }
@@ -73,6 +93,9 @@ pub fn populate(
     for (name, place) in PROGRAMS {
         copy(&binaries.join(name), &tree.join(place), 0o755)?;
     }
+    copy(e2fsck, &tree.join(E2FSCK), 0o755)?;
+    copy(&e2fsck.with_file_name(COPYRIGHT), &tree.join(E2FSCK_LICENCES), 0o644)?;
+    write(&tree.join(DATA_TEMPLATE), data_template)?;
     let etc = tree.join("etc");
     let link = etc.join("resolv.conf");
     symlink("/run/holdfast/resolv.conf", &link).map_err(Error::file("link", link))?;

@@ -12,6 +12,7 @@
 //! | [`device`] | `device.toml` | TOML |
 //! | [`calendar`] | times as text | RFC 3339 |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
+//! | [`template`] | the data partition's file system when new | own, see module |
 //! | [`error`] | every refusal with its frozen code | |
 
 pub mod calendar;
@@ -24,5 +25,6 @@ pub mod keys;
 pub mod payload;
 pub mod release;
 pub mod snap;
+pub mod template;
 
 pub use error::Error;

@@ -170,13 +170,13 @@ impl Apt {
         command.arg("-q").current_dir(&fresh);
         match part {
             Part::UBoot => command.args(["source", "--download-only", "--tar-only"]),
-            Part::Kernel | Part::Firmware | Part::Busybox => command.arg("download"),
+            Part::Kernel | Part::Firmware | Part::E2fsck | Part::Busybox => command.arg("download"),
         };
         command.arg(format!("{package}={version}"));
         steps.run(&format!("fetching version {version}"), &mut command)?;
         let wanted = |name: &str| match part {
             Part::UBoot => name.contains(".orig.tar.") && !name.ends_with(".asc"),
-            Part::Kernel | Part::Firmware | Part::Busybox => name.ends_with(".deb"),
+            Part::Kernel | Part::Firmware | Part::E2fsck | Part::Busybox => name.ends_with(".deb"),
         };
         for entry in fs::read_dir(&fresh).map_err(Error::file("list", &fresh))? {
             let entry = entry.map_err(Error::file("list", &fresh))?;

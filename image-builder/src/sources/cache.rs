@@ -6,7 +6,7 @@
 use super::apt::{Apt, Mirror};
 use super::lock::{LockFile, Part};
 use super::step::Steps;
-use super::{busybox, failed, firmware, kernel, uboot};
+use super::{failed, firmware, kernel, program, uboot};
 use crate::board::UBoot;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -83,7 +83,12 @@ impl Cache {
 
     /// A static busybox for the device, what benchmarks compare with; in no image.
     pub fn busybox(&self) -> Result<PathBuf> {
-        busybox::unpack(self)
+        program::unpack(self, &program::BUSYBOX)
+    }
+
+    /// A static e2fsck for the device, with the file of its licences beside it.
+    pub fn e2fsck(&self) -> Result<PathBuf> {
+        program::unpack(self, &program::E2FSCK)
     }
 
     /// The locked file of a part, fetched if it is not there yet, its digest checked.
@@ -99,7 +104,7 @@ impl Cache {
         let file = folder.join(&entry.file);
         if !file.exists() {
             let (name, architecture) = match part {
-                Part::Busybox => ("apt-arm64", Some("arm64")),
+                Part::Busybox | Part::E2fsck => ("apt-arm64", Some("arm64")),
                 Part::Kernel | Part::UBoot | Part::Firmware => ("apt", None),
             };
             let root = self.root.join(name);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What precedes the entries in the lock file.
 const HEAD: &str = "\
-# What kernel, U-Boot and Pi firmware are made of. Fetched through apt, whose signatures are
-# checked; rewritten when a version has left the mirror.
+# What kernel, U-Boot and Pi firmware are made of, and programs of others. Fetched through apt,
+# whose signatures are checked; rewritten when a version has left the mirror.
 ";
 
 /// The whole file.
@@ -22,6 +22,8 @@ pub struct Lock {
     pub u_boot: Locked,
     /// Pi firmware: a binary package.
     pub firmware: Locked,
+    /// The static e2fsck for the device's processor, a part of the root file system.
+    pub e2fsck: Locked,
     /// busybox for the device's processor, what benchmarks compare with; in no image.
     pub busybox: Locked,
 }
@@ -49,6 +51,8 @@ pub enum Part {
     UBoot,
     /// Pi firmware.
     Firmware,
+    /// e2fsck, of the device's architecture.
+    E2fsck,
     /// busybox, of the device's architecture.
     Busybox,
 }
@@ -60,6 +64,7 @@ impl Lock {
             Part::Kernel => &self.kernel,
             Part::UBoot => &self.u_boot,
             Part::Firmware => &self.firmware,
+            Part::E2fsck => &self.e2fsck,
             Part::Busybox => &self.busybox,
         }
     }
@@ -99,6 +104,7 @@ impl LockFile {
             Part::Kernel => lock.kernel = entry,
             Part::UBoot => lock.u_boot = entry,
             Part::Firmware => lock.firmware = entry,
+            Part::E2fsck => lock.e2fsck = entry,
             Part::Busybox => lock.busybox = entry,
         }
         let body = toml::to_string(&lock).map_err(|error| failed(error.to_string()))?;
@@ -117,7 +123,8 @@ mod tests {
     fn the_lock_file_names_every_source_with_a_digest() {
         let lock =
             LockFile::of_work_tree().load().expect("the lock file in the repository is valid");
-        for part in [Part::Kernel, Part::UBoot, Part::Firmware, Part::Busybox] {
+        let all = [Part::Kernel, Part::UBoot, Part::Firmware, Part::E2fsck, Part::Busybox];
+        for part in all {
             let entry = lock.get(part);
             assert_eq!(entry.sha256.len(), 64, "{}", entry.package);
             assert!(!entry.file.contains('/'), "{}", entry.file);

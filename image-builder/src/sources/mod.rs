@@ -1,4 +1,4 @@
-//! Kernel, U-Boot, firmware, and what benchmarks compare with: fetched by apt, built once, cached.
+//! Kernel, U-Boot, firmware, e2fsck, and what benchmarks compare with: fetched by apt, built once, cached.
 //!
 //! | module | what |
 //! |---|---|
@@ -7,18 +7,18 @@
 //! | [`cache`] | built parts by the hash of their inputs, published by rename |
 //! | [`step`] | one external program: log file, progress lines, the log's tail when it fails |
 //! | [`kconfig`] | was every option of a fragment accepted |
-//! | [`kernel`], [`uboot`], [`firmware`], `busybox` | the recipes |
+//! | [`kernel`], [`uboot`], [`firmware`], [`program`] | the recipes |
 //!
 //! What always holds: no byte is used whose SHA-256 is not in the lock file; a folder under its
 //! final name in the cache is complete; two builders never build the same part at once.
 
 pub mod apt;
-mod busybox;
 pub mod cache;
 pub mod firmware;
 pub mod kconfig;
 pub mod kernel;
 pub mod lock;
+pub mod program;
 pub mod step;
 pub mod uboot;
 
@@ -40,9 +40,11 @@ pub struct Sources {
     pub u_boot: PathBuf,
     /// Folder with the files of Pi firmware; absent on boards that need none.
     pub firmware_dir: Option<PathBuf>,
+    /// `e2fsck` for the device, with [`program::COPYRIGHT`] beside it.
+    pub e2fsck: PathBuf,
 }
 
-/// Kernel, U-Boot and firmware for a board: out of the cache, or fetched and built now.
+/// Kernel, U-Boot, firmware and e2fsck for a board: out of the cache, or fetched and built now.
 ///
 /// Prints progress to standard error while it builds; a first build takes minutes.
 ///
@@ -56,7 +58,8 @@ pub fn obtain(board: &Board) -> Result<Sources> {
     };
     let u_boot = cache.uboot(board.image.u_boot)?;
     let KernelArtifacts { image, dtbs } = cache.kernel()?;
-    Ok(Sources { kernel: image, dtb_dir: dtbs, u_boot, firmware_dir })
+    let e2fsck = cache.e2fsck()?;
+    Ok(Sources { kernel: image, dtb_dir: dtbs, u_boot, firmware_dir, e2fsck })
 }
 
 /// An error of this module: what was done to what, and why it failed.
