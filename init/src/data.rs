@@ -1,12 +1,17 @@
-//! /boot and /data: p1 read-only, the data partition grown at first boot and mounted. Whatever
-//! fails here, the device stays up: without a usable data partition `/data` is a file system in
-//! memory, and a warning says so.
+//! /boot and /data: p1 read-only, the data partition grown at first boot, checked and repaired
+//! where it needs that (`recover`), and mounted. Whatever fails here, the device stays up: without a
+//! usable data partition `/data` is a file system in memory with what the spare copy has, and a
+//! warning says so.
 
 use crate::{
-    disk::{Disk, SECTOR, read_superblock},
+    disk::{Disk, Partition, SECTOR, read_superblock},
     error::{At, Error, Result},
-    files, kmsg, sys_block,
+    ext4, files, kmsg,
+    recover::{self, Story, Tools},
+    spare::Spare,
+    sys_block,
 };
+use bootloader_config::layout;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use std::{ffi::CStr, fs, fs::File, os::unix::fs::PermissionsExt, path::Path};
 
@@ -14,8 +19,11 @@ use std::{ffi::CStr, fs, fs::File, os::unix::fs::PermissionsExt, path::Path};
 pub const BOOT: &str = "/boot";
 /// Mount point of the data partition.
 pub const DATA: &str = "/data";
-/// Label of the data partition's ext4.
-pub const LABEL: &str = "data";
+/// The system's own files on it.
+const SYSTEM: &str = "/data/system";
+/// What the image builder puts into the root file system to save the data partition.
+const CHECKER: &str = "/sbin/e2fsck";
+const TEMPLATE: &str = "/usr/share/holdfast/data.template";
 
 const BOOT_FLAGS: MountFlags =
     MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -25,21 +33,61 @@ const DATA_OPTIONS: &CStr = c"errors=remount-ro";
 /// Size of `/data` in memory where there is no partition: enough for logs and a configuration.
 const FALLBACK_OPTIONS: &CStr = c"mode=0755,size=32m";
 
-/// Mounts `/data`; `true` when it is the partition.
-pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> bool {
+/// What became of `/data`.
+#[derive(Debug)]
+pub struct Data {
+    /// It is the partition.
+    pub mounted: bool,
+    /// The partition was checked in this boot.
+    pub checked: bool,
+    /// The spare copy; `None` without a boot disk.
+    pub spare: Option<Spare>,
+    /// Why the last boot ended, when it could not write that to `/data`.
+    pub note: Option<String>,
+}
+
+/// Mounts `/data`, after the checks and repairs that it needs, and puts back from the spare copy
+/// what was lost.
+pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> Data {
     let _ = fs::create_dir(DATA);
-    let mounted = match disk.ok_or_else(|| Error::invalid("boot disk", "not found")) {
-        Ok(disk) => try_mount(disk, warnings),
+    let spare = disk.map(|disk| Spare::new(disk.device(), SYSTEM.into()));
+    let note = spare.as_ref().and_then(Spare::take_note);
+    let story = match disk.ok_or_else(|| Error::invalid("boot disk", "not found")) {
+        Ok(disk) => bring_up(disk, note.as_deref(), warnings),
         Err(error) => Err(error),
     };
-    if let Err(error) = &mounted {
-        warnings.push(format!("data partition: {error}; /data is in memory"));
+    let story = story.unwrap_or_else(|error| {
+        warnings.push(error.to_string());
+        Story::default()
+    });
+    warnings.extend(story.warnings);
+    if !story.mounted {
+        warnings.push("data partition: not mounted; /data is in memory".into());
         if let Err(error) = mount("tmpfs", DATA, "tmpfs", DATA_FLAGS, FALLBACK_OPTIONS) {
             warnings.push(format!("mount /data in memory: {error}"));
         }
     }
+    make_directories(warnings);
+    if story.checked || !story.mounted {
+        restore(spare.as_ref(), warnings);
+    }
+    Data { mounted: story.mounted, checked: story.checked, spare, note }
+}
+
+fn restore(spare: Option<&Spare>, warnings: &mut Vec<String>) {
+    match spare.map_or_else(|| Ok(Vec::new()), Spare::restore) {
+        Ok(restored) if restored.is_empty() => {}
+        Ok(restored) => {
+            let names = restored.join(", ");
+            warnings.push(format!("data partition: restored from the spare copy: {names}"));
+        }
+        Err(error) => warnings.push(format!("spare copy: {error}")),
+    }
+}
+
+fn make_directories(warnings: &mut Vec<String>) {
     for (directory, mode) in [
-        ("/data/system", 0o700),
+        (SYSTEM, 0o700),
         ("/data/system/updater", 0o700),
         ("/data/system/identity", 0o700),
         ("/data/system/timed", 0o700),
@@ -52,33 +100,42 @@ pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> bool {
             warnings.push(format!("create {directory}: {error}"));
         }
     }
-    mounted.is_ok()
 }
 
-fn try_mount(disk: &Disk, warnings: &mut Vec<String>) -> Result<()> {
-    let (partition, superblock) = disk
-        .find_ext4(LABEL)
-        .ok_or_else(|| Error::invalid(&disk.name, format!("no ext4 labelled {LABEL}")))?;
-    if superblock.has_errors {
-        warnings.push(format!("{}: the kernel recorded errors", partition.device.display()));
-    }
+/// The partition with the label; where no superblock has it any more, the one that the layout says.
+fn find(disk: &Disk) -> Option<Partition> {
+    disk.find_ext4(layout::DATA_LABEL).or_else(|| disk.partition(layout::DATA.number.into()))
+}
+
+fn bring_up(disk: &Disk, note: Option<&str>, warnings: &mut Vec<String>) -> Result<Story> {
+    let partition =
+        find(disk).ok_or_else(|| Error::invalid(&disk.name, "there is no data partition"))?;
     match disk.grow_partition(partition.number) {
         Ok(true) => kmsg::notice(&format!("{} grown to the disk", partition.device.display())),
         Ok(false) => {}
         Err(error) => warnings.push(error.to_string()),
     }
-    mount(&partition.device, DATA, "ext4", DATA_FLAGS, DATA_OPTIONS)
-        .at("mount", &partition.device)?;
-    if let Err(error) = grow_file_system(&partition.device) {
+    let tools = Tools {
+        checker: Path::new(CHECKER),
+        template: Path::new(TEMPLATE),
+        label: layout::DATA_LABEL,
+        limit: recover::CHECK_LIMIT,
+    };
+    let mut mount = || Ok(mount(&partition.device, DATA, "ext4", DATA_FLAGS, DATA_OPTIONS)?);
+    let story = recover::bring_up(&partition.device, note, tools, &mut mount);
+    if story.mounted
+        && let Err(error) = grow_file_system(&partition.device)
+    {
         warnings.push(error.to_string());
     }
-    Ok(())
+    Ok(story)
 }
 
 /// Grows the mounted ext4 to its device, where that is larger by more than a block group's worth of
 /// rounding.
 fn grow_file_system(device: &Path) -> Result<()> {
-    let Some(superblock) = read_superblock(device)? else { return Ok(()) };
+    let superblock = read_superblock(device, ext4::OFFSET)?;
+    let Some(superblock) = superblock else { return Ok(()) };
     let name = device.file_name().unwrap_or_default().to_string_lossy();
     let Some(sectors) = files::read_line(format!("/sys/class/block/{name}/size"))
         .and_then(|text| text.parse::<u64>().ok())

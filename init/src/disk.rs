@@ -109,10 +109,10 @@ impl Disk {
     }
 
     /// The first partition that holds an ext4 with this label.
-    pub fn find_ext4(&self, label: &str) -> Option<(Partition, Superblock)> {
-        self.partitions().into_iter().find_map(|partition| {
-            let superblock = read_superblock(&partition.device).ok()??;
-            (superblock.label == label).then_some((partition, superblock))
+    pub fn find_ext4(&self, label: &str) -> Option<Partition> {
+        self.partitions().into_iter().find(|partition| {
+            matches!(read_superblock(&partition.device, ext4::OFFSET), Ok(Some(found))
+                if found.label == label)
         })
     }
 
@@ -135,11 +135,11 @@ impl Disk {
     }
 }
 
-/// Superblock of the ext4 on a device; `None` when there is none.
-pub fn read_superblock(device: &Path) -> Result<Option<Superblock>> {
+/// The superblock at an offset of a device; `None` when there is none.
+pub fn read_superblock(device: &Path, offset: u64) -> Result<Option<Superblock>> {
     let mut raw = [0; ext4::LENGTH];
     let file = File::open(device).at("open", device)?;
-    file.read_exact_at(&mut raw, ext4::OFFSET).at("read superblock of", device)?;
+    file.read_exact_at(&mut raw, offset).at("read superblock of", device)?;
     Ok(Superblock::parse(&raw))
 }
 

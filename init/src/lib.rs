@@ -8,6 +8,8 @@
 //! | [`logs`], [`kmsg`] | output of services; init's own messages |
 //! | [`control`], [`probe`] | server of init's socket; client of appd's |
 //! | [`early`], [`disk`], [`ext4`], [`data`] | mounts; boot disk; data partition |
+//! | [`repair`], [`check`], [`recover`] | a damaged data partition: the decision, e2fsck, the steps |
+//! | [`spare`], [`guard`] | the spare copy in the gap; the data partition while the machine runs |
 //! | [`provision`], [`facts`], [`boots`], [`floor`] | `device.toml`; this boot; the last boots; the clock's floor |
 //! | [`slots`] | the U-Boot environment on the disk |
 //! | [`panel`] | status LED and reset button |
@@ -19,6 +21,7 @@
 //! | `sys_*` | system calls that rustix does not wrap; the only `unsafe` |
 
 pub mod boots;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod data;
@@ -29,6 +32,7 @@ pub mod ext4;
 pub mod facts;
 pub mod files;
 pub mod floor;
+pub mod guard;
 pub mod health;
 pub mod kmsg;
 pub mod launch;
@@ -41,10 +45,13 @@ pub mod notify;
 pub mod panel;
 pub mod probe;
 pub mod provision;
+pub mod recover;
+pub mod repair;
 mod requests;
 pub mod root;
 pub mod shutdown;
 pub mod slots;
+pub mod spare;
 pub mod supervisor;
 mod sys_block;
 mod sys_signal;

@@ -10,6 +10,7 @@ use crate::{
     early,
     facts::{self, Facts},
     floor,
+    guard::Guard,
     health::{Gate, Verdict},
     kmsg, launch,
     logs::Log,
@@ -74,6 +75,7 @@ pub struct Machine {
     watchdog_opened: bool,
     pub(crate) shutdown: Option<shutdown::Shutdown>,
     pub(crate) panel: crate::panel::Panel,
+    pub(crate) guard: Guard,
 }
 
 impl Machine {
@@ -92,7 +94,7 @@ impl Machine {
         ));
         let disk = find_disk();
         data::mount_boot(disk.as_ref(), &mut warnings);
-        let data = data::mount_data(disk.as_ref(), &mut warnings);
+        let mut data = data::mount_data(disk.as_ref(), &mut warnings);
         let floor = floor::floor(Path::new(floor::STORED), facts.release.build_time);
         if let Err(error) = clock::raise_to(floor) {
             warnings.push(format!("set the clock to its floor: {error}"));
@@ -103,11 +105,11 @@ impl Machine {
             warnings.push(error.to_string());
             Board::unknown()
         });
-        let reason = boots::reason(boots::investigate(
-            data,
-            facts.kind == BootKind::Fallback,
-            &mut warnings,
-        ));
+        let fallback = facts.kind == BootKind::Fallback;
+        let mut evidence = boots::investigate(data.mounted, fallback, &mut warnings);
+        let noted = data.note.take().map(BootReason::Reboot);
+        evidence.recorded = evidence.recorded.or(noted);
+        let reason = boots::reason(evidence);
         let (supervisor, logs) = load_services(&config, &mut warnings);
         let server = control::Server::listen(INIT_SOCKET)
             .map_err(|error| warnings.push(error.to_string()))
@@ -136,6 +138,7 @@ impl Machine {
             watchdog_opened: false,
             shutdown: None,
             panel,
+            guard: Guard::new(data.mounted, data.checked, data.spare),
         };
         for warning in warnings {
             machine.warn(warning);
@@ -160,6 +163,7 @@ impl Machine {
                 self.probe.tick(now);
             }
             self.look_at_health(now);
+            self.look_at_data(now);
             if self.panel.tick(now) == Some(Press::Reboot) {
                 self.begin_shutdown(false, BootReason::Reboot("reset button".into()));
             }
@@ -191,6 +195,7 @@ impl Machine {
             None => {
                 earlier(self.gate.next_deadline());
                 earlier(self.panel.next_deadline());
+                earlier(self.guard.next_deadline());
                 earlier(self.supervisor.index_of("appd").map(|_| self.probe.next_deadline()));
             }
         }

@@ -57,6 +57,9 @@ impl Machine {
             kmsg::warning(&error.to_string());
         }
         kill_the_rest();
+        if let Some(warning) = self.guard.save() {
+            kmsg::warning(&warning);
+        }
         data::unmount_all();
         kmsg::notice(if power_off { "power off" } else { "reboot" });
         let command = if power_off { RebootCommand::PowerOff } else { RebootCommand::Restart };

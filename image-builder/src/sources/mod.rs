@@ -1,4 +1,5 @@
-//! Kernel, U-Boot, firmware, e2fsck, and what benchmarks compare with: fetched by apt, built once, cached.
+//! Kernel, U-Boot, firmware, e2fsck, and what benchmarks compare with: fetched by apt, built once,
+//! cached.
 //!
 //! | module | what |
 //! |---|---|

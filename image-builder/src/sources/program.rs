@@ -32,8 +32,12 @@ pub(super) const E2FSCK: Program = Program {
     places: ["usr/sbin/e2fsck.static", "sbin/e2fsck.static"],
 };
 /// A shell with everything, in no image.
-pub(super) const BUSYBOX: Program =
-    Program { name: "busybox", part: Part::Busybox, places: ["usr/bin/busybox", "bin/busybox"] };
+pub(super) const BUSYBOX: Program = Program {
+    name: "busybox",
+    package: "busybox-static",
+    part: Part::Busybox,
+    places: ["usr/bin/busybox", "bin/busybox"],
+};
 
 /// Unpacks program and licences, or takes them out of the cache; returns the program's path.
 pub(super) fn unpack(cache: &Cache, program: &Program) -> Result<PathBuf> {
