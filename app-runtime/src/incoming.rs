@@ -85,7 +85,14 @@ fn copy_synced(source: &Path, copy: &Path, size: u64) -> Result<()> {
     to.sync_all().at("sync", copy)
 }
 
-fn look_inside(paths: &Paths, what: &str, copy: &Path, number: u32, image: u64) -> Result<Snap> {
+/// Mounts a checked file for a moment, to read its snap.yaml.
+pub(crate) fn look_inside(
+    paths: &Paths,
+    what: &str,
+    copy: &Path,
+    number: u32,
+    image: u64,
+) -> Result<Snap> {
     let mount = paths.incoming_mount(number);
     mounting::mount(what, copy, image, &mount)?;
     let snap =

@@ -21,7 +21,7 @@ use crate::{
 use std::{fs, path::PathBuf, rc::Rc};
 
 /// Revisions that are kept: the current one and the one before.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 
 impl Manager {
     /// Installs or refreshes from a file on the device. Returns what to tell.
@@ -139,7 +139,7 @@ impl Manager {
 
     /// Writes the state, then holds it as the present one.
     fn commit(&self, state: State) -> Result<()> {
-        state.store(&self.paths.state())?;
+        state.store(&self.paths.state(), &self.paths.state_copy())?;
         *self.state.borrow_mut() = state;
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! | [`meta`], [`duration`] | `meta/snap.yaml`, strict |
 //! | [`squashfs`], [`loopdev`], [`mounting`] | a snap file as a read-only mount |
 //! | [`verify`] | signature and digest of a snap file |
-//! | [`state`] | what is installed: one file, written in one step |
+//! | [`state`], [`rebuild`] | what is installed: a file and its copy; what is known without both |
 //! | [`incoming`], [`download`] | a file or an address becomes a checked copy |
 //! | [`manager`], [`install`], [`data`] | install, refresh with way back, remove |
 //! | [`interface`], [`confine`] | what an app is granted, as a `sandbox::Confinement` |
@@ -34,6 +34,7 @@ pub mod mounting;
 pub mod notify;
 pub mod paths;
 pub mod pidfd;
+pub mod rebuild;
 pub mod resolver;
 pub mod ring;
 pub mod server;

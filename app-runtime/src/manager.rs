@@ -7,7 +7,7 @@ use crate::{
     meta::{self, Snap},
     mounting,
     paths::Paths,
-    ring,
+    rebuild, ring,
     service::Service,
     state::State,
     verify,
@@ -38,6 +38,8 @@ pub struct Manager {
     /// One change at a time.
     pub(crate) change: Mutex<()>,
     incoming: Cell<u32>,
+    /// What a person should know of the start.
+    pub warnings: Vec<String>,
 }
 
 /// A mounted snap with its services.
@@ -72,7 +74,7 @@ impl Manager {
             );
         }
         let interfaces = Interfaces::load(&paths.interfaces())?;
-        let state = State::load(&paths.state())?;
+        let (state, warnings) = rebuild::open(&paths)?;
         let manager = Self {
             paths,
             interfaces,
@@ -82,6 +84,7 @@ impl Manager {
             broken: RefCell::default(),
             change: Mutex::new(()),
             incoming: Cell::new(0),
+            warnings,
         };
         manager.sweep()?;
         Ok(manager)
@@ -162,6 +165,13 @@ impl Manager {
         let (file, signed, keys) = {
             let state = self.state.borrow();
             let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+            for lost in [self.paths.common(name), self.paths.revision_data(name, installed.current)]
+            {
+                if !lost.exists() {
+                    eprintln!("{name}: {} was lost, made anew", lost.display());
+                    crate::data::make(&lost, installed.uid)?;
+                }
+            }
             let signed = installed.revisions.get(&installed.current).is_some_and(|r| r.signed);
             (self.paths.file(name, installed.current), signed, self.paths.keys())
         };

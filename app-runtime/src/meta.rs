@@ -264,7 +264,8 @@ fn only(field: &str, value: &str, allowed: &[&str]) -> Result<()> {
 }
 
 /// snapd's rule: lower-case letters, digits, single hyphens inside, at least one letter.
-fn check_name(field: &str, name: &str) -> Result<()> {
+/// Whether a text can be the name of a snap or app; the error names the field.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
     let letter = name.bytes().any(|b| b.is_ascii_lowercase());

@@ -64,6 +64,16 @@ impl Paths {
         self.snaps().join("state.json")
     }
 
+    /// The copy of it.
+    pub fn state_copy(&self) -> PathBuf {
+        self.snaps().join("state.copy.json")
+    }
+
+    /// Where a state that cannot be used is put aside; the last one is kept.
+    pub fn state_damaged(&self) -> PathBuf {
+        self.snaps().join("state.damaged.json")
+    }
+
     /// Mount points of all snaps.
     pub fn mounts(&self) -> PathBuf {
         self.below("run/snaps")

@@ -1,6 +1,6 @@
 //! /boot and /data: p1 read-only, the data partition grown at first boot, checked and repaired
-//! where it needs that (`recover`), and mounted. Whatever fails here, the device stays up: without a
-//! usable data partition `/data` is a file system in memory with what the spare copy has, and a
+//! where it needs that (`recover`), and mounted. Whatever fails here, the device stays up: without
+//! a usable data partition `/data` is a file system in memory with what the spare copy has, and a
 //! warning says so.
 
 use crate::{

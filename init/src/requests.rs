@@ -47,6 +47,10 @@ impl Machine {
                 self.panel.updating(updating);
                 Ok(())
             }
+            InitRequest::Warn(warning) => {
+                self.warn(shortened(warning));
+                Ok(())
+            }
         };
         match result {
             Ok(()) => InitResponse::Ok,

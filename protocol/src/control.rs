@@ -224,6 +224,9 @@ pub enum InitRequest {
     Boots,
     /// Show update activity on the status LED (`true`: an update is being written).
     Updating(bool),
+    /// Something that needs a person's attention: one line of [`SystemStatus::warnings`] until the
+    /// next boot.
+    Warn(String),
 }
 
 /// One recorded boot.

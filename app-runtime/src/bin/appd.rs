@@ -50,8 +50,12 @@ async fn serve(paths: Paths) -> Result<()> {
     tokio::task::spawn_local(resolver::follow(paths.clone()));
     // init's health gate waits for appd, not for every app.
     let socket = paths.init_socket();
+    let warnings = manager.warnings.clone();
+    warnings.iter().for_each(|warning| eprintln!("{warning}"));
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = notify::ready(&socket) {
+        let told = notify::ready(&socket)
+            .and_then(|()| warnings.iter().try_for_each(|text| notify::warn(&socket, text)));
+        if let Err(error) = told {
             eprintln!("telling init: {error}");
         }
     });

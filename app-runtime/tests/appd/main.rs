@@ -3,6 +3,7 @@
 //! root and Debian's squashfs-tools and busybox-static, and says so.
 
 mod bench;
+mod damage;
 mod isolation;
 mod life;
 mod power;
