@@ -75,7 +75,7 @@ impl Manager {
         }
         let interfaces = Interfaces::load(&paths.interfaces())?;
         let (state, warnings) = rebuild::open(&paths)?;
-        let manager = Self {
+        let mut manager = Self {
             paths,
             interfaces,
             missing,
@@ -86,7 +86,9 @@ impl Manager {
             incoming: Cell::new(0),
             warnings,
         };
-        manager.sweep()?;
+        if let Err(error) = manager.sweep() {
+            manager.warnings.push(format!("apps: leftovers stay: {error}"));
+        }
         Ok(manager)
     }
 

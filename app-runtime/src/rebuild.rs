@@ -59,9 +59,11 @@ pub fn open(paths: &Paths) -> Result<(State, Vec<String>)> {
     };
     let aside = paths.state_damaged();
     let was_put_aside = fs::rename(paths.state(), &aside).is_ok();
-    state.store(&paths.state(), &paths.state_copy())?;
-    let Some((why, what)) = why else { return Ok((state, Vec::new())) };
-    let mut warnings = vec![format!("apps: state.json: {why}; {what}")];
+    // a partition that takes no writes any more is no reason not to run what is there
+    let stored = state.store(&paths.state(), &paths.state_copy());
+    let mut warnings = Vec::new();
+    warnings.extend(stored.err().map(|error| format!("apps: state.json: {error}")));
+    warnings.extend(why.map(|(why, what)| format!("apps: state.json: {why}; {what}")));
     if was_put_aside {
         warnings.push(format!("apps: the damaged state is kept as {}", aside.display()));
     }

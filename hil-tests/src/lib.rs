@@ -10,6 +10,7 @@
 //! | [`provision`] | `device.toml` for the stories |
 //! | [`samples`] | the sample app: signed, unsigned, torn |
 //! | [`checks`] | looks at a card with tools that are not ours |
+//! | [`damage`] | damage to a card's data partition |
 //! | [`bench`] | figures of booted images |
 //! | [`card`] | the SD card: a copy of a built image, to write on, read from and damage |
 //! | [`device_tree`] | the tree that the firmware would pass, edited for QEMU |
@@ -28,6 +29,7 @@ pub mod card;
 pub mod checks;
 pub mod child;
 pub mod console;
+pub mod damage;
 pub mod demo;
 pub mod device_tree;
 pub mod error;

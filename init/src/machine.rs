@@ -92,6 +92,10 @@ impl Machine {
             facts::letter(facts.slot),
             facts::kind_name(facts.kind)
         ));
+        // e2fsck and the file systems stamp times; the stored floor lies on what they work on
+        if let Err(error) = clock::raise_to(facts.release.build_time) {
+            warnings.push(format!("set the clock to its floor: {error}"));
+        }
         let disk = find_disk();
         data::mount_boot(disk.as_ref(), &mut warnings);
         let mut data = data::mount_data(disk.as_ref(), &mut warnings);
