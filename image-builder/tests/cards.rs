@@ -62,6 +62,10 @@ fn flashing_writes_the_mapped_blocks_of_a_plain_and_of_a_compressed_image() {
     accepted("fsck.fat", &["-n", text(&boot)]);
     let after_slot_a = &written[0][layout::SLOT_B.offset as usize..];
     assert!(after_slot_a[..512].iter().all(|byte| *byte == 0), "slot b may look bootable");
+    for place in layout::SPARE_OFFSETS.into_iter().chain([layout::CHECK_NOTE_OFFSET]) {
+        let head = &written[0][place as usize..][..512];
+        assert!(head.iter().all(|byte| *byte == 0), "the card remembers whose it was");
+    }
     let last = written[0][layout::IMAGE_SIZE as usize - 1];
     assert_eq!(last, 0xa5, "blocks that do not matter are not written");
     let slot = fs::read(&SAMPLE.1.slot_image).unwrap();

@@ -128,6 +128,33 @@ fn the_data_partition_is_a_clean_ext4_that_can_grow() {
 }
 
 #[test]
+fn the_template_that_devices_carry_is_the_data_partition_of_a_new_card() {
+    let dir = tempfile::tempdir().unwrap();
+    let slot = &SAMPLE.built.slot_image;
+    let root = cut(slot, layout::SLOT_ROOT_OFFSET, 1 << 30, &dir.path().join("root"));
+    let tree = dir.path().join("tree");
+    accepted("fsck.erofs", &[&format!("--extract={}", text(&tree)), text(&root)]);
+    let template = fs::read(tree.join("usr/share/holdfast/data.template")).unwrap();
+    assert!(template.len() < 256 << 10, "{} bytes", template.len());
+    // what lay there before shows where the template writes nothing
+    let mut volume = vec![0xa5; layout::DATA.size as usize];
+    for piece in protocol::template::decode(&template).unwrap() {
+        let at = piece.first as usize * protocol::template::BLOCK;
+        let place = &mut volume[at..][..piece.count as usize * protocol::template::BLOCK];
+        match piece.bytes {
+            Some(bytes) => place.copy_from_slice(bytes),
+            None => place.fill(0),
+        }
+    }
+    let path = dir.path().join("volume");
+    fs::write(&path, volume).unwrap();
+    accepted("e2fsck", &["-f", "-n", text(&path)]);
+    let new = SAMPLE.partition(layout::DATA, dir.path());
+    let facts = [&path, &new].map(|path| accepted("dumpe2fs", &[text(path)]));
+    assert_eq!(facts[0], facts[1]);
+}
+
+#[test]
 fn the_fit_has_kernel_trees_and_command_line_with_their_digests() {
     let dir = tempfile::tempdir().unwrap();
     let fit = SAMPLE.fit(&SAMPLE.built.slot_image, dir.path());
@@ -170,6 +197,10 @@ fn veritysetup_and_fsck_erofs_accept_the_root_file_system() {
         let text = fs::read_to_string(tree.join(place)).unwrap();
         assert!(text.starts_with(&format!("placeholder for {name}\n")));
     }
+    let program = fs::read(tree.join("sbin/e2fsck")).unwrap();
+    assert!(program.starts_with(b"\x7fELF") && program[18] == 183, "no program for AArch64");
+    let licences = fs::read_to_string(tree.join("usr/share/doc/e2fsck/copyright")).unwrap();
+    assert!(licences.contains("GNU General Public License"), "{licences}");
     let keys = fs::read(tree.join("etc/holdfast/keys.cbor")).unwrap();
     protocol::keys::KeySet::open(&keys).unwrap();
     board_support::Board::read(&tree.join("etc/holdfast/board.toml")).unwrap();

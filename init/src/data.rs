@@ -13,7 +13,13 @@ use crate::{
 };
 use bootloader_config::layout;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
-use std::{ffi::CStr, fs, fs::File, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    ffi::CStr,
+    fs,
+    fs::File,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 /// Mount point of p1.
 pub const BOOT: &str = "/boot";
@@ -40,6 +46,8 @@ pub struct Data {
     pub mounted: bool,
     /// The partition was checked in this boot.
     pub checked: bool,
+    /// Its device, when it is mounted.
+    pub partition: Option<PathBuf>,
     /// The spare copy; `None` without a boot disk.
     pub spare: Option<Spare>,
     /// Why the last boot ended, when it could not write that to `/data`.
@@ -56,9 +64,9 @@ pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> Data {
         Ok(disk) => bring_up(disk, note.as_deref(), warnings),
         Err(error) => Err(error),
     };
-    let story = story.unwrap_or_else(|error| {
+    let (device, story) = story.unwrap_or_else(|error| {
         warnings.push(error.to_string());
-        Story::default()
+        (PathBuf::new(), Story::default())
     });
     warnings.extend(story.warnings);
     if !story.mounted {
@@ -71,7 +79,8 @@ pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> Data {
     if story.checked || !story.mounted {
         restore(spare.as_ref(), warnings);
     }
-    Data { mounted: story.mounted, checked: story.checked, spare, note }
+    let partition = story.mounted.then_some(device);
+    Data { mounted: story.mounted, checked: story.checked, partition, spare, note }
 }
 
 fn restore(spare: Option<&Spare>, warnings: &mut Vec<String>) {
@@ -107,7 +116,11 @@ fn find(disk: &Disk) -> Option<Partition> {
     disk.find_ext4(layout::DATA_LABEL).or_else(|| disk.partition(layout::DATA.number.into()))
 }
 
-fn bring_up(disk: &Disk, note: Option<&str>, warnings: &mut Vec<String>) -> Result<Story> {
+fn bring_up(
+    disk: &Disk,
+    note: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<(PathBuf, Story)> {
     let partition =
         find(disk).ok_or_else(|| Error::invalid(&disk.name, "there is no data partition"))?;
     match disk.grow_partition(partition.number) {
@@ -128,7 +141,7 @@ fn bring_up(disk: &Disk, note: Option<&str>, warnings: &mut Vec<String>) -> Resu
     {
         warnings.push(error.to_string());
     }
-    Ok(story)
+    Ok((partition.device, story))
 }
 
 /// Grows the mounted ext4 to its device, where that is larger by more than a block group's worth of

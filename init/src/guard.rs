@@ -1,5 +1,7 @@
 //! The data partition while the machine runs: keeps the spare copy up to date, and notices when the
-//! kernel has made `/data` read-only because of errors (`errors=remount-ro`). Then:
+//! kernel has made `/data` read-only because of errors (`errors=remount-ro`). Kernel 6.12 does not
+//! say so in the mount's flags, so the file system's count of errors is looked at: a check that
+//! succeeded has set it to zero. Then:
 //!
 //! | read-only | trial | checked in this boot | up for [`CALM_MS`] | then |
 //! |---|---|---|---|---|
@@ -14,8 +16,9 @@
 //! either; there the machine stays up. So it never reboots in a circle: at most once in
 //! [`CALM_MS`] and one more time.
 
-use crate::{clock, kmsg, machine::Machine, spare::Spare};
+use crate::{clock, data::Data, files, kmsg, machine::Machine, spare::Spare};
 use protocol::control::BootReason;
+use std::path::{Path, PathBuf};
 
 /// Time after which errors are new ones, in milliseconds.
 pub const CALM_MS: u64 = 3_600_000;
@@ -31,6 +34,8 @@ pub struct Guard {
     pub(crate) checked: bool,
     /// Where the spare copy is; `None` without a boot disk.
     pub(crate) spare: Option<Spare>,
+    /// The kernel's count of errors in the file system; `None` when `/data` is not the partition.
+    errors: Option<PathBuf>,
     next_look: u64,
     /// The reboot was tried, or is not to be.
     settled: bool,
@@ -56,8 +61,18 @@ fn judge(read_only: bool, trial: bool, checked: bool, calm: bool) -> Verdict {
 
 impl Guard {
     /// Begins to guard.
-    pub fn new(mounted: bool, checked: bool, spare: Option<Spare>) -> Self {
-        Self { mounted, checked, spare, next_look: 0, settled: false }
+    pub fn new(data: Data) -> Self {
+        let Data { mounted, checked, spare, partition, .. } = data;
+        let errors = partition.map(|name| {
+            let name = name.file_name().unwrap_or_default().to_os_string();
+            Path::new("/sys/fs/ext4").join(name).join("errors_count")
+        });
+        Self { mounted, checked, spare, errors, next_look: 0, settled: false }
+    }
+
+    fn has_errors(&self) -> bool {
+        let count = self.errors.as_ref().and_then(files::read_line);
+        count.is_some_and(|count| count != "0")
     }
 
     /// The time of the next look.
@@ -91,8 +106,7 @@ impl Machine {
         if let Some(warning) = self.guard.save() {
             self.warn(warning);
         }
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let read_only = says_read_only(&mounts);
+        let read_only = self.guard.has_errors();
         if read_only {
             self.warn("data partition: read-only because of errors".into());
         }
@@ -108,17 +122,6 @@ impl Machine {
             }
         }
     }
-}
-
-/// Whether a table of mounts says that the kernel made `/data` read-only; newer kernels have a word
-/// of their own for it.
-fn says_read_only(mounts: &str) -> bool {
-    mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).any(|fields| {
-        fields.get(1) == Some(&crate::data::DATA)
-            && fields.get(3).is_some_and(|options| {
-                options.split(',').any(|option| option == "ro" || option == "emergency_ro")
-            })
-    })
 }
 
 #[cfg(test)]
@@ -149,18 +152,5 @@ mod tests {
             }
         }
         assert_eq!(seen, 16, "every combination has its row");
-    }
-    #[test]
-    fn what_a_table_of_mounts_says() {
-        let rows = [
-            ("/dev/p4 /data ext4 rw,nosuid,errors=remount-ro 0 0", false),
-            ("/dev/p4 /data ext4 ro,nosuid 0 0", true),
-            ("/dev/p4 /data ext4 rw,nosuid,emergency_ro 0 0", true),
-            ("/dev/p1 /boot vfat ro,nosuid 0 0\n/dev/p4 /data ext4 rw 0 0", false),
-            ("", false),
-        ];
-        for (mounts, read_only) in rows {
-            assert_eq!(says_read_only(mounts), read_only, "{mounts}");
-        }
     }
 }

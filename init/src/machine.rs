@@ -142,7 +142,7 @@ impl Machine {
             watchdog_opened: false,
             shutdown: None,
             panel,
-            guard: Guard::new(data.mounted, data.checked, data.spare),
+            guard: Guard::new(data),
         };
         for warning in warnings {
             machine.warn(warning);

@@ -20,7 +20,8 @@
 //! |---|---|---|---|
 //! | preen | unsound | any | full check |
 //! | preen | sound, cut, not run | any | mount |
-//! | full check, check from the backup | any | any | mount |
+//! | full check, check from the backup | unsound | never, preen | full check |
+//! | full check, check from the backup | any other | any other | mount |
 //! | mount | mounted | any | done |
 //! | mount | refused, failed | never, preen | full check |
 //! | mount | refused | full check, unsound; a backup is whole | check from the backup |
@@ -29,6 +30,9 @@
 //! | mount | any other | any other | memory |
 //! | renew | renewed | any | mount |
 //! | renew | failed | any | memory |
+//!
+//! A check that ends unsound is made once more: e2fsck gives up after it has replayed a journal for a
+//! superblock that it took from a backup, and finds its way from the new one.
 //!
 //! What always holds: a new file system is made only where no superblock is whole, or where a
 //! check that came to its end could not mend the old one and the kernel refuses it for its
@@ -113,6 +117,9 @@ pub fn after(step: Step, outcome: Outcome, checked: Option<(Step, Outcome)>, bac
     match (step, outcome, checked) {
         (Step::Preen, Unsound, _) => Step::FullCheck,
         (Step::Preen, _, _) => Step::Mount,
+        (Step::FullCheck | Step::BackupCheck, Unsound, None | Some((Step::Preen, _))) => {
+            Step::FullCheck
+        }
         (Step::FullCheck | Step::BackupCheck, _, _) => Step::Mount,
         (Step::Mount, Mounted, _) => Step::Done,
         (Step::Mount, Refused | Failed, None | Some((Step::Preen, _))) => Step::FullCheck,
@@ -162,8 +169,12 @@ mod tests {
         let rows: &[Row<'_>] = &[
             (Preen, &[Unsound], &[None], ANY, FullCheck),
             (Preen, &[Sound, Cut, NotRun], &[None], ANY, Mount),
-            (FullCheck, &[Sound, Unsound, Cut, NotRun], &[None, preen], ANY, Mount),
-            (BackupCheck, &[Sound, Unsound, Cut, NotRun], &[None, full(Unsound)], ANY, Mount),
+            (FullCheck, &[Unsound], &[None, preen], ANY, FullCheck),
+            (BackupCheck, &[Unsound], &[None, preen], ANY, FullCheck),
+            (FullCheck, &[Sound, Cut, NotRun], &all, ANY, Mount),
+            (BackupCheck, &[Sound, Cut, NotRun], &all, ANY, Mount),
+            (FullCheck, &[Unsound], &[full(Unsound), backup(Unsound)], ANY, Mount),
+            (BackupCheck, &[Unsound], &[full(Unsound)], ANY, Mount),
             (Mount, &[Mounted], &all, ANY, Done),
             (Mount, &[Refused, Failed], &[None, preen], ANY, FullCheck),
             (Mount, &[Refused], &[full(Unsound)], &[true], BackupCheck),

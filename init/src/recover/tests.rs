@@ -223,3 +223,18 @@ fn a_template_that_is_none_makes_no_file_system() {
     let (story, _) = bench.bring_up();
     assert!(!story.mounted && says(&story, "no template"), "{story:?}");
 }
+
+#[test]
+fn a_destroyed_superblock_with_a_journal_to_replay_is_mended_in_two_checks() {
+    let bench = Bench::new("journal");
+    bench.while_mounted(|at| {
+        fs::write(at.join("more"), "more").unwrap();
+        rustix::fs::sync();
+        fs::copy(bench.volume(), bench.folder.join("cut")).unwrap();
+    });
+    fs::rename(bench.folder.join("cut"), bench.volume()).unwrap();
+    bench.damage(0, 1, 0);
+    let (story, kept) = bench.bring_up();
+    assert!(story.mounted && kept && says(&story, "checked and repaired"), "{story:?}");
+    assert!(bench.while_mounted(|at| at.join("more").exists()));
+}
