@@ -31,8 +31,8 @@
 //! | renew | renewed | any | mount |
 //! | renew | failed | any | memory |
 //!
-//! A check that ends unsound is made once more: e2fsck gives up after it has replayed a journal for a
-//! superblock that it took from a backup, and finds its way from the new one.
+//! A check that ends unsound is made once more: e2fsck gives up after it has replayed a journal for
+//! a superblock that it took from a backup, and finds its way from the new one.
 //!
 //! What always holds: a new file system is made only where no superblock is whole, or where a
 //! check that came to its end could not mend the old one and the kernel refuses it for its
