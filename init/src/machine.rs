@@ -93,16 +93,12 @@ impl Machine {
             facts::kind_name(facts.kind)
         ));
         // e2fsck and the file systems stamp times; the stored floor lies on what they work on
-        if let Err(error) = clock::raise_to(facts.release.build_time) {
-            warnings.push(format!("set the clock to its floor: {error}"));
-        }
+        raise_clock(facts.release.build_time, &mut warnings);
         let disk = find_disk();
         data::mount_boot(disk.as_ref(), &mut warnings);
         let mut data = data::mount_data(disk.as_ref(), &mut warnings);
         let floor = floor::floor(Path::new(floor::STORED), facts.release.build_time);
-        if let Err(error) = clock::raise_to(floor) {
-            warnings.push(format!("set the clock to its floor: {error}"));
-        }
+        raise_clock(floor, &mut warnings);
         let config = provision::configuration(&mut warnings);
         let hostname = set_hostname(&config, &facts, &mut warnings);
         let board = Board::read(Path::new(BOARD_FILE)).unwrap_or_else(|error| {
@@ -489,6 +485,12 @@ fn send(pid: i32, signal: StopSignal) {
         StopSignal::Kill => Signal::KILL,
     };
     let _ = kill_process(pid, signal);
+}
+
+fn raise_clock(floor: u64, warnings: &mut Vec<String>) {
+    if let Err(error) = clock::raise_to(floor) {
+        warnings.push(format!("set the clock to its floor: {error}"));
+    }
 }
 
 fn find_disk() -> Option<Disk> {
