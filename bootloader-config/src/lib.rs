@@ -6,6 +6,7 @@
 //! - [`layout`]: where everything lies on the card, in bytes
 //! - [`slots`]: the state machine: [`slots::SlotState`], [`slots::decide`], transitions
 //! - [`environment`]: both copies of the stored U-Boot environment, and which to write next
+//! - [`rollback`]: what is remembered against rollbacks; decides nothing at boot
 //! - [`store`]: how a change is stored, step by step, on anything that holds two copies
 //! - [`script`]: the boot script (U-Boot's default environment) and `autoboot.txt`
 //!
@@ -17,6 +18,7 @@
 pub mod environment;
 mod error;
 pub mod layout;
+pub mod rollback;
 pub mod script;
 pub mod slots;
 pub mod store;

@@ -20,10 +20,13 @@ use crate::layout::{
     FIT_CMDLINE_IMAGE, FIT_FILE, FIT_VIRT_CONFIGURATION, LOAD_RPI, LOAD_VIRT, LoadAddresses,
     SLOT_A, SLOT_B, slot_partition,
 };
+use crate::rollback::{VAR_FLOOR, VAR_SEQUENCE};
 use crate::slots::{Mode, SlotState, TRIAL_ATTEMPTS_MAX, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT};
 
-/// What the stored environment may override.
-pub const WRITABLE_VARIABLES: [&str; 3] = [VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT];
+/// What the stored environment may override. The script reads the first three only; the marks
+/// against rollbacks are listed because U-Boot's own `saveenv` drops what is not.
+pub const WRITABLE_VARIABLES: [&str; 5] =
+    [VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT, VAR_SEQUENCE, VAR_FLOOR];
 
 /// Seconds between "nothing boots" and the reset: long enough to read it, and to keep a broken card
 /// from being read without pause.
@@ -288,6 +291,9 @@ mod tests {
             for name in WRITABLE_VARIABLES {
                 assert!(!joined.contains(&format!("\n{name}=")), "{name} must have no default");
             }
+            for name in [VAR_SEQUENCE, VAR_FLOOR] {
+                assert!(!joined.contains(name), "{name} decides nothing at boot");
+            }
         }
     }
 
@@ -295,6 +301,9 @@ mod tests {
     fn the_flags_list_names_each_writable_variable() {
         let mut flags = String::new();
         write_flags_list(&mut flags).expect("a String takes any text");
-        assert_eq!(flags, "slot_confirmed:sw,slot_trial:sw,trial_left:sw");
+        assert_eq!(
+            flags,
+            "slot_confirmed:sw,slot_trial:sw,trial_left:sw,rollback_sequence:sw,rollback_floor:sw"
+        );
     }
 }

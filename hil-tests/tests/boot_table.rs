@@ -7,6 +7,7 @@
 
 use bootloader_config::environment::{Environment, EnvironmentCopy, RawCopy};
 use bootloader_config::layout::{self, ENV_OFFSETS, ENV_SIZE};
+use bootloader_config::rollback::{VAR_FLOOR, VAR_SEQUENCE};
 use bootloader_config::slots::{
     Mode, Reading, Slot, SlotState, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT, decide,
 };
@@ -368,6 +369,42 @@ fn the_stored_environment_cannot_change_what_choosing_means() -> Result {
     let got = chosen(&console);
     let want = [(Slot::B, Mode::Trial), (Slot::A, Mode::Fallback)];
     ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))
+}
+
+#[test]
+fn marks_against_rollbacks_decide_nothing_and_survive_u_boot_s_own_write() -> Result {
+    let bench = Bench::new("marks")?;
+    let long = "9".repeat(4000);
+    for (sequence, floor) in [
+        ("41", "17"),
+        ("0", "0"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("; reset", "${bootcmd}"),
+        ("\"", "'"),
+        (long.as_str(), "-1"),
+    ] {
+        let copies = environment(&[
+            (VAR_CONFIRMED, "a"),
+            (VAR_TRIAL, "b"),
+            (VAR_TRIAL_LEFT, "1"),
+            (VAR_SEQUENCE, sequence),
+            (VAR_FLOOR, floor),
+        ]);
+        let card = bench.card(&copies, [Content::WrongDigest; 2]);
+        let before = environment_on(&card);
+        let console = bench.boot(&card, &[])?;
+        let (got, want) = (chosen(&console), expected(&SlotState::read(&before)));
+        ensure(got == want, || format!("{sequence:?}: got {got:?}, not {want:?}\n{console}"))?;
+        // U-Boot has counted the trial down: it wrote the whole environment itself.
+        let after = environment_on(&card);
+        let left = SlotState::read(&after).trial_left;
+        ensure(left == Reading::Is(0), || format!("{sequence:?}: {left:?} attempts are left"))?;
+        for name in [VAR_SEQUENCE, VAR_FLOOR] {
+            let (old, new) = (before.get(name), after.get(name));
+            ensure(old == new, || format!("{name} was {old:?} and is {new:?}"))?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -390,12 +390,20 @@ impl Machine {
     fn became_healthy(&mut self) {
         kmsg::notice("healthy");
         let running = slots::slot(self.facts.slot);
+        let (sequence, floor) = (self.facts.release.sequence, self.facts.release.floor);
         let confirmed = self.slot_state().map(|state| state.confirmed);
         if !self.gate.on_trial() && confirmed == Some(Reading::Is(running)) {
+            // A new card has no marks yet; afterwards this writes nothing.
+            if let Err(error) = self.change_marks(|marks| marks.raised(sequence, floor)) {
+                self.warn(format!("marks against rollbacks: {error}"));
+            }
             self.outcome("healthy");
             return;
         }
-        match self.change(|state| Ok(state.confirm(running))) {
+        let stored = self.slot_store().and_then(|store| {
+            store.change(|state, marks| Ok((state.confirm(running), marks.raised(sequence, floor))))
+        });
+        match stored {
             Ok(()) => {
                 self.gate.confirmed();
                 kmsg::notice(&format!("confirmed slot {}", facts::letter(self.facts.slot)));

@@ -2,8 +2,10 @@
 
 use crate::{Error, Result, clock, control, facts, kmsg, machine::Machine, memory, slots};
 use board_support::thermal;
-use bootloader_config::slots::SlotState;
-use protocol::control::{BootKind, BootReason, Failure, InitRequest, InitResponse, SystemStatus};
+use bootloader_config::{rollback::Marks, slots::SlotState};
+use protocol::control::{
+    BootKind, BootReason, Failure, InitRequest, InitResponse, RollbackMarks, SystemStatus,
+};
 
 /// Most lines of a log in one answer.
 const LOG_LINES: usize = 1000;
@@ -43,6 +45,9 @@ impl Machine {
                 self.begin_shutdown(true, BootReason::Reboot("power-off".into()));
                 Ok(())
             }
+            InitRequest::RestoreMarks { sequence, floor } => {
+                self.change_marks(|marks| marks.restored(sequence, floor))
+            }
             InitRequest::Updating(updating) => {
                 self.panel.updating(updating);
                 Ok(())
@@ -68,11 +73,24 @@ impl Machine {
         &self,
         transition: impl FnOnce(&SlotState) -> slots::Transition,
     ) -> Result<()> {
-        let store = self
-            .store
-            .as_ref()
-            .ok_or_else(|| Error::invalid("boot disk", "not found, so slots cannot be changed"))?;
-        store.change(transition).map(|_| ())
+        self.slot_store()?.change(|state, marks| Ok((transition(state)?, *marks)))
+    }
+
+    /// Changes the stored marks against rollbacks.
+    pub(crate) fn change_marks(&self, change: impl FnOnce(&Marks) -> Marks) -> Result<()> {
+        self.slot_store()?.change(|state, marks| Ok((*state, change(marks))))
+    }
+
+    pub(crate) fn slot_store(&self) -> Result<&slots::SlotStore> {
+        let none = || Error::invalid("boot disk", "not found, so slots cannot be changed");
+        self.store.as_ref().ok_or_else(none)
+    }
+
+    fn stored_marks(&self) -> RollbackMarks {
+        self.store.as_ref().and_then(|store| store.marks().ok()).map_or_else(
+            || RollbackMarks { unreadable: true, ..RollbackMarks::default() },
+            |marks| slots::marks(&marks),
+        )
     }
 
     fn service_ready(&mut self, pid: i32) -> InitResponse {
@@ -96,6 +114,7 @@ impl Machine {
 
     fn status(&self) -> SystemStatus {
         let (confirmed, trial) = self.slot_names();
+        let marks = self.stored_marks();
         SystemStatus {
             hostname: self.hostname.clone(),
             board: self.facts.release.board.clone(),
@@ -112,15 +131,19 @@ impl Machine {
             services: memory::of_services(self.supervisor.status()),
             init_memory_kib: memory::of_process(std::process::id()),
             temperature_mc: thermal::temperature_mc(),
-            warnings: self.status_warnings(),
+            warnings: self.status_warnings(&marks),
+            rollback_marks: marks,
         }
     }
 
-    fn status_warnings(&self) -> Vec<String> {
+    fn status_warnings(&self, marks: &RollbackMarks) -> Vec<String> {
         let mut warnings = self.warnings.clone();
         if self.facts.kind == BootKind::Fallback {
             let slot = facts::letter(self.facts.slot);
             warnings.push(format!("running slot {slot} as fallback"));
+        }
+        if marks.unreadable {
+            warnings.push("the environment's marks against rollbacks cannot be read".into());
         }
         warnings.extend(data_warning());
         warnings

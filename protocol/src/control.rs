@@ -138,6 +138,18 @@ pub struct ServiceStatus {
     pub memory_kib: Option<u32>,
 }
 
+/// What the boot environment remembers against rollbacks: the second place beside the updater's
+/// notes; the higher of both is the bar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackMarks {
+    /// Highest sequence that was confirmed on this card; `None`: none was stored.
+    pub sequence: Option<u64>,
+    /// Highest floor of a release that was confirmed on this card; `None`: none was stored.
+    pub floor: Option<u64>,
+    /// Something is stored that cannot be understood: it may have been higher than anything.
+    pub unreadable: bool,
+}
+
 /// What init knows of the running system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemStatus {
@@ -155,6 +167,9 @@ pub struct SystemStatus {
     pub confirmed: Option<SlotName>,
     /// Trial slot according to the environment.
     pub trial: Option<SlotName>,
+    /// What the environment remembers against rollbacks.
+    #[serde(default)]
+    pub rollback_marks: RollbackMarks,
     /// How the boot loader chose.
     pub boot_kind: BootKind,
     /// Why the machine started.
@@ -227,6 +242,14 @@ pub enum InitRequest {
     /// Something that needs a person's attention: one line of [`SystemStatus::warnings`] until the
     /// next boot.
     Warn(String),
+    /// What the updater remembers against rollbacks: the environment's marks are raised to it, and
+    /// replaced where they cannot be understood.
+    RestoreMarks {
+        /// Highest sequence that was confirmed.
+        sequence: u64,
+        /// Highest floor that was confirmed.
+        floor: u64,
+    },
 }
 
 /// One recorded boot.

@@ -1,6 +1,8 @@
 //! Which desired release is followed. Pure: bytes, keys, device, state and time in, decision out.
 //!
-//! The order of the checks is the order of the table; the first that fails decides.
+//! The order of the checks is the order of the table; the first that fails decides. What was
+//! confirmed and the floor are the highest that notes, boot environment and running release say:
+//! [`State`] was raised to the environment's marks when the updater started.
 //!
 //! | check | refusal |
 //! |---|---|
@@ -13,6 +15,7 @@
 //! | product, board | `wrong-product`, `wrong-board` |
 //! | not what runs already | (nothing to do) |
 //! | assignment has not expired | `assignment-expired` |
+//! | it is known what was confirmed before | `rollback-marks-unreadable` |
 //! | not below the floor | `below-floor` |
 //! | not below what was confirmed | `sequence-too-low` |
 //! | has not fallen back before | (reported again) |
@@ -138,6 +141,9 @@ pub fn decide(
     let expires = assigned.assignment.expires;
     if now > expires {
         return Err(Error::Expired { expires, now });
+    }
+    if state.marks_lost {
+        return Err(Error::MarksUnreadable);
     }
     let floor = state.floor.max(device.build.floor);
     if got < floor && !mutant::is(Mutant::IgnoresFloor) {

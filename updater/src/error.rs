@@ -58,6 +58,9 @@ pub enum Error {
         /// Floor.
         floor: u64,
     },
+    /// Neither place says how far the device had come: nothing may be installed on a guess.
+    #[error("neither the notes nor the boot environment say which sequence was confirmed")]
+    MarksUnreadable,
     /// The image does not fit the slot.
     #[error("image of {image} chunks, slot of {slot}")]
     ImageTooLarge {
@@ -124,6 +127,7 @@ impl Error {
             Self::WrongProduct(_) => "wrong-product",
             Self::SequenceTooLow { .. } => "sequence-too-low",
             Self::BelowFloor { .. } => "below-floor",
+            Self::MarksUnreadable => "rollback-marks-unreadable",
             Self::ImageTooLarge { .. } => "image-too-large",
             Self::SlotInUse(_) => "slot-in-use",
             Self::Unreachable { .. } => "source-unreachable",
@@ -140,7 +144,8 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         !matches!(
             self,
-            Self::SlotInUse(_)
+            Self::MarksUnreadable
+                | Self::SlotInUse(_)
                 | Self::Unreachable { .. }
                 | Self::Storage(_)
                 | Self::State(_)

@@ -80,10 +80,13 @@ impl Updater {
     /// Takes up after a boot or restart: judges a staged release, then goes on with what was
     /// desired last.
     pub fn start(mut world: World, keys: KeySet, device: Device, now: u64) -> Result<Self, Error> {
-        let state = world.store.load()?.unwrap_or_default();
+        let noted = world.store.load()?;
+        let lost = noted.is_none();
+        let state = noted.unwrap_or_default();
         let status = state.last.clone().unwrap_or_else(idle);
         let mut updater = Self { world, keys, device, state, status, work: Work::Idle };
         let system = updater.world.boot.status()?;
+        updater.compare_marks(&system, lost)?;
         updater.take_up(&system)?;
         if matches!(updater.work, Work::Idle) {
             updater.follow_saved(now)?;
@@ -123,10 +126,14 @@ impl Updater {
         self.follow(&desired, &assigned, now)
     }
 
-    /// Failed releases may be tried again.
+    /// Failed releases may be tried again; marks that were lost are taken from what runs.
     pub fn retry(&mut self, now: u64) -> Result<(), Error> {
         self.state.failed.clear();
         self.state.interrupted = None;
+        if std::mem::take(&mut self.state.marks_lost) {
+            self.state.raise(self.device.build.sequence, self.device.build.floor);
+            self.restore_marks();
+        }
         self.save()?;
         if matches!(self.work, Work::Idle) { self.follow_saved(now) } else { Ok(()) }
     }
@@ -165,6 +172,33 @@ impl Updater {
     fn save(&mut self) -> Result<(), Error> {
         self.state.last = Some(self.status.clone());
         self.world.store.save(&self.state)
+    }
+
+    /// What was confirmed is kept in two places, here and in the boot environment: the higher of
+    /// both wins, and the lower one is raised to it. `lost`: there are no notes.
+    fn compare_marks(&mut self, system: &SystemStatus, lost: bool) -> Result<(), Error> {
+        let marks = &system.rollback_marks;
+        let (sequence, floor) = (marks.sequence.unwrap_or(0), marks.floor.unwrap_or(0));
+        let before = self.state.clone();
+        self.state.raise(sequence, floor);
+        // An environment that cannot be read at all bars every installation by itself.
+        self.state.marks_lost |= lost && marks.unreadable && system.confirmed.is_some();
+        if self.state != before {
+            self.save()?;
+        }
+        let behind = sequence < self.state.highest || floor < self.state.floor;
+        if (behind || marks.unreadable) && !self.state.marks_lost {
+            self.restore_marks();
+        }
+        Ok(())
+    }
+
+    /// A bar to installing that could not be stored twice still holds once.
+    fn restore_marks(&mut self) {
+        let State { highest, floor, .. } = self.state;
+        if let Err(error) = self.world.boot.restore_marks(highest, floor) {
+            eprintln!("updater: marks against rollbacks are not in the environment: {error}");
+        }
     }
 
     fn take_up(&mut self, system: &SystemStatus) -> Result<(), Error> {

@@ -43,6 +43,9 @@ pub trait BootControl {
     fn stage(&mut self, slot: SlotName, attempts: u8) -> Result<(), Error>;
     /// Forgets a trial, durably.
     fn drop_trial(&mut self) -> Result<(), Error>;
+    /// Raises the environment's marks against rollbacks to these, durably, and replaces those that
+    /// cannot be understood.
+    fn restore_marks(&mut self, sequence: u64, floor: u64) -> Result<(), Error>;
     /// Asks for an orderly reboot.
     fn reboot(&mut self, reason: &str) -> Result<(), Error>;
     /// Shows whether a slot is being written; only for people, so it cannot fail.

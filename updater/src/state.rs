@@ -1,8 +1,9 @@
 //! What survives a power cut. Transitions are named after their intent and touch no disk; the
 //! machine saves after each.
 //!
-//! Invariants: `highest` and `floor` and `counter` never go down; a saved state can be lost and the
-//! device still boots and still refuses what is below the running release's sequence and floor.
+//! Invariants: `highest` and `floor` and `counter` never go down; the boot environment keeps
+//! `highest` and `floor` as well and the higher of both places wins, so that a lost state allows
+//! nothing that was refused before.
 
 use protocol::control::{Failure, SlotName};
 use protocol::fleet::UpdateStatus;
@@ -27,6 +28,9 @@ pub struct State {
     pub highest: u64,
     /// Highest floor of a release that was confirmed on this device.
     pub floor: u64,
+    /// Neither this state nor the environment said how far the device had come; nothing is
+    /// installed until a person's word makes the running release the measure.
+    pub marks_lost: bool,
     /// Highest counter of an assignment that verified.
     pub counter: u64,
     /// SHA-256 of that assignment's envelope, hexadecimal.

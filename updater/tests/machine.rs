@@ -211,6 +211,49 @@ fn a_slot_that_changed_behind_the_notes_is_not_staged() {
     assert_eq!(ending(&device.run(&wanted)), (Confirmed, None), "repaired by the next attempt");
 }
 
+#[test]
+fn the_higher_of_both_places_bars_a_rollback_and_a_lost_place_is_filled_again() {
+    use protocol::control::RollbackMarks;
+    let marks = |sequence| RollbackMarks { sequence, floor: Some(1), unreadable: false };
+    let unreadable = RollbackMarks { unreadable: true, ..RollbackMarks::default() };
+    let notes = |highest| {
+        Some(updater::state::State { highest, floor: 1, ..updater::state::State::default() })
+    };
+    // Release 1 runs after a rollback by a person; release 2 is offered.
+    let bar = Some("sequence-too-low");
+    for (case, notes, stored, refused, after) in [
+        ("a new card", None, RollbackMarks::default(), None, Some(1)),
+        ("both know less", notes(1), marks(Some(1)), None, Some(1)),
+        ("notes know more", notes(9), marks(Some(1)), bar, Some(9)),
+        ("the data partition was wiped", None, marks(Some(9)), bar, Some(9)),
+        ("the environment was wiped", notes(9), RollbackMarks::default(), bar, Some(9)),
+        ("the environment's cannot be read", notes(9), unreadable.clone(), bar, Some(9)),
+        ("neither can", None, unreadable, Some("rollback-marks-unreadable"), None),
+    ] {
+        let releases = two_releases();
+        let device = Handle::new(&releases);
+        device.sim_mut().notes = notes;
+        device.sim_mut().marks = stored;
+        let status = device.run(&desired(&releases[1], 1));
+        match refused {
+            None => assert_eq!(ending(&status), (Confirmed, None), "{case}"),
+            Some(code) => {
+                assert_eq!(ending(&status).1, Some(code), "{case}");
+                assert!(device.sim().requests.is_empty(), "{case}: something was fetched");
+                let stored = device.sim().marks.clone();
+                assert_eq!(stored.sequence, after, "{case}");
+                assert_eq!(stored.unreadable, after.is_none(), "{case}");
+            }
+        }
+        if after.is_none() {
+            // A person's word makes what runs the measure.
+            device.start().unwrap().retry(NOW).unwrap();
+            assert_eq!(ending(&device.run(&desired(&releases[1], 1))), (Confirmed, None));
+            assert!(!device.sim().marks.unreadable, "{case}");
+        }
+    }
+}
+
 fn device_source(releases: &[Image; 2]) -> Vec<u8> {
     Handle::new(releases).sim().sources["/payload"].clone()
 }

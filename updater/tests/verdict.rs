@@ -39,6 +39,7 @@ struct Row {
 
 fn verdict(row: Row) -> String {
     let status = SystemStatus {
+        rollback_marks: Default::default(),
         slot: row.slot,
         sequence: row.sequence,
         boot_id: row.boot_id.into(),

@@ -228,6 +228,7 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
     DeviceState {
         device: device.into(),
         system: SystemStatus {
+            rollback_marks: Default::default(),
             init_memory_kib: None,
             hostname: "barn".into(),
             board: "rpi3".into(),

@@ -144,6 +144,7 @@ impl ScriptedInit {
     fn serve(path: &Path) -> Self {
         let BuildInfo { board, version, sequence, .. } = build(RUNNING);
         let status = SystemStatus {
+            rollback_marks: Default::default(),
             init_memory_kib: None,
             hostname: "barn".into(),
             board,

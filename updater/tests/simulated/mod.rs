@@ -6,7 +6,9 @@
 //! that
 //! a trial points to) panics.
 
-use protocol::control::{BootKind, BootReason, BootRecord, Health, SlotName, SystemStatus};
+use protocol::control::{
+    BootKind, BootReason, BootRecord, Health, RollbackMarks, SlotName, SystemStatus,
+};
 use protocol::fleet::{Assignment, Desired, UpdatePhase, UpdateStatus};
 use protocol::keys::{KeySet, PrivateKey};
 use protocol::payload;
@@ -121,6 +123,8 @@ pub struct Sim {
     body: Option<Vec<u8>>,
     pub confirmed: SlotName,
     pub trial: Option<SlotName>,
+    /// What the environment remembers against rollbacks.
+    pub marks: RollbackMarks,
     left: u8,
     pub running: SlotName,
     kind: BootKind,
@@ -155,6 +159,7 @@ impl Handle {
             body: None,
             confirmed: SlotName::A,
             trial: None,
+            marks: RollbackMarks::default(),
             left: 0,
             running: SlotName::A,
             kind: BootKind::Confirmed,
@@ -396,6 +401,7 @@ impl BootControl for Handle {
             slot: sim.running,
             confirmed: Some(sim.confirmed),
             trial: sim.trial,
+            rollback_marks: sim.marks.clone(),
             boot_kind: sim.kind,
             boot_reason: sim.reason.clone(),
             boot_id: sim.boots.last().unwrap().boot_id.clone(),
@@ -422,6 +428,14 @@ impl BootControl for Handle {
 
     fn drop_trial(&mut self) -> Result<(), Error> {
         self.sim_mut().operation(|sim| sim.trial = None)
+    }
+
+    fn restore_marks(&mut self, sequence: u64, floor: u64) -> Result<(), Error> {
+        self.sim_mut().operation(|sim| {
+            let (known, to) = (&sim.marks, |mark: Option<u64>, to| Some(mark.unwrap_or(0).max(to)));
+            let (sequence, floor) = (to(known.sequence, sequence), to(known.floor, floor));
+            sim.marks = RollbackMarks { sequence, floor, unreadable: false };
+        })
     }
 
     fn reboot(&mut self, _reason: &str) -> Result<(), Error> {

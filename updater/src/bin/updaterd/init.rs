@@ -81,6 +81,10 @@ impl BootControl for Init {
         self.order(&InitRequest::DropTrial)
     }
 
+    fn restore_marks(&mut self, sequence: u64, floor: u64) -> Result<(), Error> {
+        self.order(&InitRequest::RestoreMarks { sequence, floor })
+    }
+
     fn reboot(&mut self, reason: &str) -> Result<(), Error> {
         self.order(&InitRequest::Reboot { reason: reason.into() })
     }
