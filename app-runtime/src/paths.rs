@@ -109,9 +109,12 @@ impl Paths {
         self.below(protocol::control::INIT_SOCKET.trim_start_matches('/'))
     }
 
-    /// The signed key set.
-    pub fn keys(&self) -> PathBuf {
-        self.below("etc/holdfast/keys.cbor")
+    /// Where the key sets are.
+    pub fn keys(&self) -> KeyFiles {
+        KeyFiles {
+            image: self.below("etc/holdfast/keys.cbor"),
+            chain: self.below(protocol::keychain::STORED.trim_start_matches('/')),
+        }
     }
 
     /// Interfaces that may be granted.
@@ -133,4 +136,13 @@ impl Paths {
     pub fn service_cgroup(&self, service: &str) -> PathBuf {
         self.cgroup.join(service)
     }
+}
+
+/// The image's signed key set and the chain of its successors, which updaterd writes.
+#[derive(Debug, Clone)]
+pub struct KeyFiles {
+    /// In the image; always there.
+    pub image: PathBuf,
+    /// On the data partition; there once keys were rotated.
+    pub chain: PathBuf,
 }

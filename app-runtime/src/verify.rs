@@ -2,9 +2,11 @@
 
 use crate::{
     error::{Context, Error, Result},
+    paths::KeyFiles,
     squashfs,
 };
 use protocol::{
+    keychain::{self, MAX_CHAIN},
     keys::KeySet,
     snap::{self, FOOTER, SnapClaim},
 };
@@ -67,7 +69,7 @@ pub fn glance(what: &str, path: &Path, dangerous: bool) -> Result<u64> {
 
 /// The whole check. With `dangerous` a missing or wrong signature is no error; the snap is then not
 /// signed.
-pub fn check(what: &str, path: &Path, keys: &Path, dangerous: bool) -> Result<Checked> {
+pub fn check(what: &str, path: &Path, keys: &KeyFiles, dangerous: bool) -> Result<Checked> {
     let mut file = File::open(path).at("open", path)?;
     let size = file.metadata().at("look at", path)?.len();
     let claim = match claim(what, &mut file, size, keys) {
@@ -83,10 +85,9 @@ pub fn check(what: &str, path: &Path, keys: &Path, dangerous: bool) -> Result<Ch
     Ok(Checked { signed: claim.is_some(), name: claim.and_then(|c| c.name), image })
 }
 
-fn claim(what: &str, file: &mut File, size: u64, keys: &Path) -> Result<Option<SnapClaim>> {
+fn claim(what: &str, file: &mut File, size: u64, keys: &KeyFiles) -> Result<Option<SnapClaim>> {
     let Some(range) = envelope(what, file, size)? else { return Ok(None) };
-    let set = std::fs::read(keys).at("read", keys)?;
-    let set = KeySet::open(&set).map_err(|e| signature(&keys.display().to_string(), &e))?;
+    let set = in_force(keys)?;
     let mut envelope = vec![0; (range.end - range.start) as usize];
     file.seek(SeekFrom::Start(range.start)).context("read", what)?;
     file.read_exact(&mut envelope).context("read", what)?;
@@ -96,6 +97,27 @@ fn claim(what: &str, file: &mut File, size: u64, keys: &Path) -> Result<Option<S
         return Err(signature(what, &protocol::Error::SnapMismatch("sha256")));
     }
     Ok(Some(claim))
+}
+
+/// The key set in force, verified anew: nobody is asked what it is.
+fn in_force(files: &KeyFiles) -> Result<KeySet> {
+    let image = std::fs::read(&files.image).at("read", &files.image)?;
+    let mut chain = Vec::new();
+    let found = match File::open(&files.chain) {
+        Ok(file) => {
+            // A byte too many is enough to be refused as too long.
+            file.take(MAX_CHAIN as u64 + 1).read_to_end(&mut chain).at("read", &files.chain)?;
+            Some(&chain[..])
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).at("open", &files.chain),
+    };
+    let (set, ignored) = keychain::in_force(&image, found)
+        .map_err(|e| signature(&files.image.display().to_string(), &e))?;
+    if let Some(why) = ignored {
+        eprintln!("{} is ignored: {why}", files.chain.display());
+    }
+    Ok(set)
 }
 
 /// SHA-256 of all that can be read.

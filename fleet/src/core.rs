@@ -133,6 +133,8 @@ impl Fleet {
             }
         }
         let manifest = self.store.manifest(digest)?;
+        // Its key may have been revoked since it was uploaded: no device would follow it.
+        self.signer.open_manifest(&manifest)?;
         let issued = now();
         let deployment = self.store.add_deployment(digest, issued, issued + ttl)?;
         for id in devices {
@@ -171,11 +173,45 @@ impl Fleet {
         Ok(())
     }
 
-    /// Publishes every assignment again: the broker may have lost what it had not written.
+    /// Publishes key sets and assignments again: the broker may have lost what it had not written.
     pub fn publish_desired(&self) -> Result<(), Error> {
+        for device in self.store.devices()?.iter().filter(|device| device.revoked.is_none()) {
+            self.publish_keys(&device.id)?;
+        }
         let time = now();
         for (device, body, expires) in self.store.desired(time)? {
             self.link.publish(&device, "desired", body, true, expires - time, None)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the chain of key sets for a device, where keys were ever rotated.
+    pub fn publish_keys(&self, device: &str) -> Result<(), Error> {
+        match self.signer.chain() {
+            Some(chain) => self.link.publish(device, "keys", chain.to_vec(), true, u64::MAX, None),
+            None => Ok(()),
+        }
+    }
+
+    /// After the online key or a release key was replaced: assignments that devices no longer
+    /// follow are signed anew, or withdrawn when their release no longer holds.
+    pub fn renew_assignments(&self) -> Result<(), Error> {
+        for (device, body, expires) in self.store.desired(now())? {
+            let (desired, mut assignment, holds) = self.signer.stands_behind(&body)?;
+            let release = self.signer.open_manifest(&desired.manifest);
+            if let Err(error) = &release {
+                self.store.forget_desired(&device)?;
+                self.link.clear(&device, "desired")?;
+                self.note(&device, "deploy", &format!("assignment withdrawn: {error}"));
+            } else if !holds {
+                let old = assignment.counter;
+                assignment.counter = self.store.next_counter(&device)?;
+                let body = self.signer.desired(&assignment, &desired.manifest)?;
+                self.store.set_desired(&device, &body, expires)?;
+                self.store.renumber_assignment(&device, old, assignment.counter)?;
+                let text = format!("assignment signed anew (#{})", assignment.counter);
+                self.note(&device, "deploy", &text);
+            }
         }
         Ok(())
     }
@@ -208,6 +244,7 @@ impl Fleet {
         }
         self.ca.write_crl(&self.store.revoked_serials()?)?;
         self.link.clear(device, "desired")?;
+        self.link.clear(device, "keys")?;
         let broker = self.broker.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(broker) = broker.as_ref() {
             broker.restart();

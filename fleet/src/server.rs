@@ -129,6 +129,7 @@ impl Server {
             config,
         });
         wait_for_broker(connections.clone(), &broker.log_path()).await?;
+        fleet.renew_assignments()?;
         tasks.spawn(ingest::run(fleet.clone(), inbox));
         tasks.spawn(republish(fleet.clone(), connections));
         run(fleet, listeners, admin_token, tasks, &ports_path).await

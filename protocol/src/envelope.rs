@@ -1,4 +1,5 @@
-//! Signed bytes: COSE_Sign1 (RFC 9052, tag 18) for one signature, COSE_Sign (tag 98) for several.
+//! Signed bytes: COSE_Sign1 (RFC 9052, tag 18) for one signature, COSE_Sign (tag 98) for several,
+//! and for the first of several that come one after the other.
 //!
 //! Invariants:
 //! - nothing of the payload is parsed before a threshold of the role's keys has signed it;
@@ -9,9 +10,10 @@
 //! - the context constant is the `external_aad`: no signature serves for another kind of message;
 //! - Ed25519 is verified strictly (no small-order keys, no malleable signatures).
 
+use crate::cbor;
 use crate::error::Error;
 use crate::keys::{KeyId, PrivateKey, RoleKeys};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::Bytes;
 use serde_cbor::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,11 +65,7 @@ pub fn sign(payload: &[u8], context: &[u8], keys: &[&PrivateKey]) -> Result<Vec<
         .collect();
     let borrowed: Vec<(&[u8], &[u8])> =
         signatures.iter().map(|(h, s)| (h.as_slice(), s.as_slice())).collect();
-    let bytes = encode(payload, &borrowed)?;
-    if bytes.len() > MAX_ENVELOPE {
-        return Err(Error::EnvelopeTooLarge(bytes.len()));
-    }
-    Ok(bytes)
+    bounded(encode(payload, &borrowed)?)
 }
 
 /// Returns the payload when a threshold of `role` has signed it for `context`.
@@ -126,16 +124,12 @@ pub fn named_keys(bytes: &[u8]) -> Result<Vec<KeyId>, Error> {
 
 /// CBOR of a message of this crate.
 pub fn to_cbor<T: Serialize>(message: &T) -> Vec<u8> {
-    // Encoding to memory fails only for types that CBOR has no form for; ours have.
-    serde_cbor::to_vec(message).expect("wire types encode")
+    cbor::encode(message)
 }
 
 /// Decodes CBOR of at most [`MAX_ENVELOPE`] bytes. Unknown fields are tolerated.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, Error> {
-    if bytes.len() > MAX_ENVELOPE {
-        return Err(Error::MalformedPayload { what, why: format!("{} bytes", bytes.len()) });
-    }
-    serde_cbor::from_slice(bytes).map_err(|e| Error::MalformedPayload { what, why: e.to_string() })
+    cbor::decode(bytes, MAX_ENVELOPE, what)
 }
 
 /// The protected header for a key, encoded.
@@ -156,24 +150,69 @@ fn signed_bytes(body: Option<&[u8]>, header: &[u8], context: &[u8], payload: &[u
     }
 }
 
-/// The one accepted encoding.
-fn encode(payload: &[u8], signatures: &[(&[u8], &[u8])]) -> Result<Vec<u8>, Error> {
-    let none = NoHeaders::new();
-    let payload = Bytes::new(payload);
-    let (tag, body) = match signatures {
-        [] => return Err(Error::MalformedEnvelope("no signature")),
-        [(header, signature)] => {
-            (SIGN1_TAG, to_cbor(&(Bytes::new(header), none, payload, Bytes::new(signature))))
-        }
-        several => {
-            let list: Vec<Signature<'_>> = several
-                .iter()
-                .map(|(header, sig)| (Bytes::new(header), NoHeaders::new(), Bytes::new(sig)))
-                .collect();
-            (SIGN_TAG, to_cbor(&(Bytes::new(b""), none, payload, list)))
-        }
+/// Signs `payload` with a first key as COSE_Sign, for others to follow by [`add_signature`].
+pub fn begin_signing(payload: &[u8], context: &[u8], key: &PrivateKey) -> Result<Vec<u8>, Error> {
+    let header = header_of(&key.id());
+    let signature = key.sign(&signed_bytes(Some(b""), &header, context, payload));
+    bounded(encode_sign(payload, &[(&header, &signature)]))
+}
+
+/// Adds a signature to a COSE_Sign, over the same payload. What is there is not verified.
+///
+/// Errors: not a COSE_Sign (a COSE_Sign1 says in what it signs that it is the only one), or the key
+/// has signed already, or there are [`MAX_SIGNATURES`].
+pub fn add_signature(bytes: &[u8], context: &[u8], key: &PrivateKey) -> Result<Vec<u8>, Error> {
+    let parsed = parse(bytes)?;
+    let Some(body) = parsed.body_header else {
+        return Err(Error::MalformedEnvelope("is made for one signature"));
     };
-    Ok([tag, &body].concat())
+    if parsed.signatures.iter().any(|signed| signed.key == key.id()) {
+        return Err(Error::MalformedEnvelope("this key has signed it already"));
+    }
+    if parsed.signatures.len() >= MAX_SIGNATURES {
+        return Err(Error::MalformedEnvelope("number of signatures"));
+    }
+    let header = header_of(&key.id());
+    let signature = key.sign(&signed_bytes(Some(body), &header, context, parsed.payload));
+    let mut pairs: Vec<(&[u8], &[u8])> =
+        parsed.signatures.iter().map(|s| (s.header, s.signature)).collect();
+    pairs.push((&header, &signature));
+    bounded(encode_sign(parsed.payload, &pairs))
+}
+
+/// Whether an envelope takes further signatures: COSE_Sign.
+pub fn takes_signatures(bytes: &[u8]) -> bool {
+    bytes.starts_with(SIGN_TAG)
+}
+
+fn bounded(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if bytes.len() > MAX_ENVELOPE {
+        return Err(Error::EnvelopeTooLarge(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// COSE_Sign with these signatures.
+fn encode_sign(payload: &[u8], signatures: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let list: Vec<Signature<'_>> = signatures
+        .iter()
+        .map(|(header, sig)| (Bytes::new(header), NoHeaders::new(), Bytes::new(sig)))
+        .collect();
+    [SIGN_TAG, &to_cbor(&(Bytes::new(b""), NoHeaders::new(), Bytes::new(payload), list))].concat()
+}
+
+/// What [`sign`] makes: COSE_Sign1 of one signature, COSE_Sign of several.
+fn encode(payload: &[u8], signatures: &[(&[u8], &[u8])]) -> Result<Vec<u8>, Error> {
+    match signatures {
+        [] => Err(Error::MalformedEnvelope("no signature")),
+        [one] => Ok(encode_sign1(payload, one)),
+        several => Ok(encode_sign(payload, several)),
+    }
+}
+
+fn encode_sign1(payload: &[u8], (header, signature): &(&[u8], &[u8])) -> Vec<u8> {
+    let parts = (Bytes::new(header), NoHeaders::new(), Bytes::new(payload), Bytes::new(signature));
+    [SIGN1_TAG, &to_cbor(&parts)].concat()
 }
 
 fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Error> {
@@ -182,14 +221,12 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Error> {
     }
     let parsed = if let Some(body) = bytes.strip_prefix(SIGN1_TAG) {
         let (header, _, payload, signature): (&Bytes, NoHeaders, &Bytes, &Bytes) =
-            serde_cbor::from_slice(body)
-                .map_err(|_| Error::MalformedEnvelope("not a COSE_Sign1"))?;
+            inner(body, "not a COSE_Sign1")?;
         Parsed { body_header: None, payload, signatures: vec![signed(header, signature)?] }
     } else if let Some(body) = bytes.strip_prefix(SIGN_TAG) {
         let (header, _, payload, list): (&Bytes, NoHeaders, &Bytes, Vec<Signature<'_>>) =
-            serde_cbor::from_slice(body)
-                .map_err(|_| Error::MalformedEnvelope("not a COSE_Sign"))?;
-        if list.len() < 2 || list.len() > MAX_SIGNATURES {
+            inner(body, "not a COSE_Sign")?;
+        if list.is_empty() || list.len() > MAX_SIGNATURES {
             return Err(Error::MalformedEnvelope("number of signatures"));
         }
         let signatures =
@@ -202,15 +239,23 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Error> {
     // form of a length) shows as a difference here.
     let pairs: Vec<(&[u8], &[u8])> =
         parsed.signatures.iter().map(|s| (s.header, s.signature)).collect();
-    if encode(parsed.payload, &pairs)? != bytes {
+    let canonical = match (parsed.body_header, &pairs[..]) {
+        (None, [one]) => encode_sign1(parsed.payload, one),
+        _ => encode_sign(parsed.payload, &pairs),
+    };
+    if canonical != bytes {
         return Err(Error::MalformedEnvelope("not in canonical form"));
     }
     Ok(parsed)
 }
 
+/// A part of an envelope, within the limits of [`cbor::check`].
+fn inner<'a, T: Deserialize<'a>>(bytes: &'a [u8], why: &'static str) -> Result<T, Error> {
+    cbor::decode(bytes, MAX_ENVELOPE, "envelope").map_err(|_| Error::MalformedEnvelope(why))
+}
+
 fn signed<'a>(header: &'a Bytes, signature: &'a Bytes) -> Result<Signed<'a>, Error> {
-    let map: BTreeMap<Value, Value> = serde_cbor::from_slice(header)
-        .map_err(|_| Error::MalformedEnvelope("protected header is not a map"))?;
+    let map: BTreeMap<Value, Value> = inner(header, "protected header is not a map")?;
     let kid = match map.get(&Value::Integer(KID_LABEL)) {
         Some(Value::Bytes(kid)) => KeyId::from_bytes(kid),
         _ => None,

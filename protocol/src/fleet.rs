@@ -3,6 +3,7 @@
 //! | leaf | from | QoS, retained | body |
 //! |---|---|---|---|
 //! | `desired` | fleet | 1, yes | CBOR [`Desired`] |
+//! | `keys` | fleet | 1, yes | CBOR [`crate::keychain::KeyChain`] |
 //! | `cmd/{id}` | fleet | 1, no | envelope over CBOR [`Command`] |
 //! | `cmd/{id}/result` | device | 1, no | JSON [`CommandResult`] |
 //! | `state` | device | 1, yes | JSON [`DeviceState`] |
@@ -213,6 +214,15 @@ pub struct UpdateStatus {
     pub failure: Option<Failure>,
 }
 
+/// Root of trust of a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysState {
+    /// Version of the key set in force; 0 from a device that does not say.
+    pub version: u64,
+    /// Why the last chain of key sets was refused.
+    pub refused: Option<Failure>,
+}
+
 /// Body of `state`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceState {
@@ -222,6 +232,9 @@ pub struct DeviceState {
     pub system: SystemStatus,
     /// What the updater says.
     pub update: UpdateStatus,
+    /// Which keys it trusts.
+    #[serde(default)]
+    pub keys: KeysState,
     /// Unix seconds of this report.
     pub time: u64,
 }

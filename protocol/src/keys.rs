@@ -285,7 +285,8 @@ impl KeySet {
         Ok(next)
     }
 
-    fn validate(&self) -> Result<(), Error> {
+    /// Whether the set agrees with itself; [`KeySet::sign`] and [`KeySet::open`] insist on it.
+    pub fn validate(&self) -> Result<(), Error> {
         if self.keys.len() > MAX_KEYS {
             return Err(Error::BadKeySet(format!("{} keys", self.keys.len())));
         }

@@ -5,22 +5,26 @@
 //! |---|---|---|
 //! | [`envelope`] | signed bytes | COSE_Sign1, RFC 9052, Ed25519 |
 //! | [`keys`] | key set with roles and thresholds | CBOR in an envelope |
+//! | [`keychain`] | successors of a key set | CBOR array of envelopes |
 //! | [`release`] | release manifest, build info | CBOR in an envelope; JSON |
 //! | [`payload`] | container of compressed chunks | own, see module |
 //! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
 //! | [`control`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
+//! | [`cbor`] | limits of received CBOR | |
 //! | [`calendar`] | times as text | RFC 3339 |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
 //! | [`template`] | the data partition's file system when new | own, see module |
 //! | [`error`] | every refusal with its frozen code | |
 
 pub mod calendar;
+pub mod cbor;
 pub mod control;
 pub mod device;
 pub mod envelope;
 pub mod error;
 pub mod fleet;
+pub mod keychain;
 pub mod keys;
 pub mod payload;
 pub mod release;

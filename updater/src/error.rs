@@ -80,6 +80,17 @@ pub enum Error {
         /// What happened.
         why: String,
     },
+    /// The source answers, but brings less than the least rate.
+    #[error("source {source_url} is too slow: {why}")]
+    TooSlow {
+        /// Which source.
+        source_url: String,
+        /// How slow.
+        why: String,
+    },
+    /// The source sends more than it was asked for.
+    #[error("source {0} sends more than it was asked for")]
+    Oversized(String),
     /// The source has fewer bytes than the container says.
     #[error("source {0} ends before its container does")]
     PayloadTruncated(String),
@@ -131,6 +142,8 @@ impl Error {
             Self::ImageTooLarge { .. } => "image-too-large",
             Self::SlotInUse(_) => "slot-in-use",
             Self::Unreachable { .. } => "source-unreachable",
+            Self::TooSlow { .. } => "source-too-slow",
+            Self::Oversized(_) => "source-oversized",
             Self::PayloadTruncated(_) => "payload-truncated",
             Self::ChunkMismatch { .. } => "chunk-mismatch",
             Self::ImageMismatch(_) => "image-mismatch",
@@ -147,6 +160,7 @@ impl Error {
             Self::MarksUnreadable
                 | Self::SlotInUse(_)
                 | Self::Unreachable { .. }
+                | Self::TooSlow { .. }
                 | Self::Storage(_)
                 | Self::State(_)
                 | Self::Boot(_)

@@ -126,6 +126,23 @@ impl Updater {
         self.follow(&desired, &assigned, now)
     }
 
+    /// Another key set is in force: what is under way is stopped unless its keys still hold, and
+    /// what was offered before is looked at again.
+    pub fn rotate(&mut self, keys: KeySet, offered: Option<&[u8]>, now: u64) -> Result<(), Error> {
+        self.keys = keys;
+        if let Some(body) = self.world.store.load_desired()? {
+            let judged = accept::assigned(&body, &self.keys, &self.device, &self.state)
+                .and_then(|(desired, assigned)| accept::manifest(&desired, &assigned, &self.keys));
+            if let Err(error) = judged {
+                self.stop(&error)?;
+            }
+        }
+        match offered {
+            Some(body) => self.desired(body, now),
+            None => Ok(()),
+        }
+    }
+
     /// Failed releases may be tried again; marks that were lost are taken from what runs.
     pub fn retry(&mut self, now: u64) -> Result<(), Error> {
         self.state.failed.clear();
@@ -431,6 +448,19 @@ impl Updater {
         }
         self.follow_saved(now)?;
         Ok(Next::Again)
+    }
+
+    /// A release whose signatures no longer hold is neither written further nor booted into.
+    fn stop(&mut self, error: &Error) -> Result<(), Error> {
+        match self.work {
+            Work::Idle | Work::Trial => return Ok(()),
+            Work::Install(_) | Work::Stage(..) => {}
+            Work::Reboot(_) => {
+                self.world.boot.drop_trial()?;
+                self.state.staged = None;
+            }
+        }
+        self.refuse(error, None)
     }
 
     /// What was under way is not wanted any more.

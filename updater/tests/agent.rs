@@ -5,24 +5,10 @@ mod device;
 mod fleet;
 
 use device::{Gateway, RUNNING, Release};
-use fleet::{DEVICE, Server, TOKEN, wait};
+use fleet::{DEVICE, TOKEN, wait};
 use protocol::control::{AppRequest, AppResponse, InitRequest, SlotName};
-use protocol::fleet::{Action, CommandResult, DeviceState, UpdatePhase};
+use protocol::fleet::{Action, CommandResult, UpdatePhase};
 use protocol::keys::PrivateKey;
-
-/// Waits for a `state` with this phase and failure code.
-fn expect_state(
-    server: &Server,
-    mark: usize,
-    phase: UpdatePhase,
-    code: Option<&str>,
-) -> DeviceState {
-    let what = format!("state {phase:?} {code:?}");
-    server.expect(mark, "state", &what, |state: &DeviceState| {
-        let failure = state.update.failure.as_ref().map(|failure| failure.code.as_str());
-        state.update.phase == phase && failure == code
-    })
-}
 
 #[test]
 fn a_gateway_enrols_updates_and_reports() {
@@ -30,7 +16,7 @@ fn a_gateway_enrols_updates_and_reports() {
     let server = gateway.server();
     let daemon = gateway.start();
     server.expect(0, "online", "birth", |online: &bool| *online);
-    let state = expect_state(&server, 0, UpdatePhase::Idle, None);
+    let state = server.expect_state(0, UpdatePhase::Idle, None);
     assert_eq!((state.device.as_str(), state.system.sequence), (DEVICE, RUNNING));
     let enrolled = gateway.served.enrolled.lock().unwrap().clone();
     assert_eq!(enrolled.len(), 1);
@@ -46,7 +32,7 @@ fn a_gateway_enrols_updates_and_reports() {
     let mark = server.mark();
     gateway.publish_payload(&release);
     server.publish("desired", release.desired(1), true);
-    expect_state(&server, mark, UpdatePhase::Staged, None);
+    server.expect_state(mark, UpdatePhase::Staged, None);
     gateway.init.expect(|r| *r == InitRequest::StageTrial { slot: SlotName::B, attempts: 3 });
     gateway.init.expect(|r| matches!(r, InitRequest::Reboot { .. }));
     assert!(gateway.slot(SlotName::B).starts_with(&release.image), "the slot holds the release");
@@ -59,9 +45,9 @@ fn a_gateway_enrols_updates_and_reports() {
     let mark = server.mark();
     gateway.boot_trial(&release);
     let daemon = gateway.start();
-    expect_state(&server, mark, UpdatePhase::Trial, None);
+    server.expect_state(mark, UpdatePhase::Trial, None);
     gateway.init.confirm();
-    let state = expect_state(&server, mark, UpdatePhase::Confirmed, None);
+    let state = server.expect_state(mark, UpdatePhase::Confirmed, None);
     assert_eq!(state.update.version.as_deref(), Some("4.0.0"));
     assert_eq!(gateway.served.enrolled.lock().unwrap().len(), 1, "enrolled once");
     drop(daemon);
@@ -77,7 +63,7 @@ fn what_is_wrong_is_refused_by_name_and_the_running_slot_stays() {
     let refused = |body: Vec<u8>, code: &str| {
         let mark = server.mark();
         server.publish("desired", body, true);
-        let state = expect_state(&server, mark, UpdatePhase::Refused, Some(code));
+        let state = server.expect_state(mark, UpdatePhase::Refused, Some(code));
         assert_eq!(state.system.sequence, RUNNING);
     };
     let release = Release::new(4, 0x22);
@@ -100,7 +86,7 @@ fn what_is_wrong_is_refused_by_name_and_the_running_slot_stays() {
     // The server is repaired: what was truncated is tried again without a word.
     let mark = server.mark();
     gateway.publish_payload(&release);
-    expect_state(&server, mark, UpdatePhase::Staged, None);
+    server.expect_state(mark, UpdatePhase::Staged, None);
 }
 
 #[test]

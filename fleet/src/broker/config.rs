@@ -93,6 +93,7 @@ fn access_list(fleet: &str) -> String {
         "user {SERVER_NAME}\n\
          topic readwrite holdfast/#\n\
          pattern read {own}/desired\n\
+         pattern read {own}/keys\n\
          pattern read {own}/cmd/#\n\
          pattern write {own}/cmd/+/result\n\
          pattern write {own}/state\n\

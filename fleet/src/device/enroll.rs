@@ -56,6 +56,7 @@ pub async fn enroll(
             fleet.note(&id, "enrolled", &format!("as {} ({})", new.name, new.board));
             fleet.audit(&id, "enrol", &format!("{} {}", new.name, new.fingerprint));
             fleet.feed.tell(News::Tokens);
+            fleet.publish_keys(&id)?;
             (id, certificate.pem)
         }
     };

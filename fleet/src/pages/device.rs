@@ -106,6 +106,7 @@ fn state(device: &Device) -> Markup {
                         "slot " (slot_text(system.slot)) ", sequence " (system.sequence)
                         @if let Some(trial) = system.trial { ", trial " (slot_text(trial)) }
                         @if system.confirmed.is_none() { ", environment not readable" }
+                        @if state.keys.version > 0 { ", key set " (state.keys.version) }
                     }
                 }))
                 (tile("Health", html! {
@@ -146,7 +147,8 @@ fn fetched(device: &Device) -> Markup {
 
 fn warnings(device: &Device, system: &SystemStatus) -> Markup {
     let failure = device.update().and_then(|update| update.failure.as_ref());
-    if system.warnings.is_empty() && failure.is_none() {
+    let keys = device.state.as_ref().and_then(|state| state.keys.refused.as_ref());
+    if system.warnings.is_empty() && failure.is_none() && keys.is_none() {
         return html! {};
     }
     html! {
@@ -154,6 +156,7 @@ fn warnings(device: &Device, system: &SystemStatus) -> Markup {
             strong { "Needs attention" }
             ul {
                 @if let Some(failure) = failure { li { "Update: " (failure.message) } }
+                @if let Some(failure) = keys { li { "Key sets refused: " (failure) } }
                 @for warning in &system.warnings { li { (warning) } }
             }
         }

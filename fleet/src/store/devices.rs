@@ -252,6 +252,13 @@ impl Store {
         })
     }
 
+    /// An assignment is withdrawn.
+    pub fn forget_desired(&self, id: &str) -> Result<(), Error> {
+        self.with("withdraw an assignment", |c| {
+            c.execute("UPDATE devices SET desired = NULL WHERE id = ?1", [id]).map(drop)
+        })
+    }
+
     /// Every assignment that has not expired: device, body, expiry.
     pub fn desired(&self, now: u64) -> Result<Vec<(String, Vec<u8>, u64)>, Error> {
         self.with("list assignments", |c| {

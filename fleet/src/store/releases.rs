@@ -201,6 +201,17 @@ impl Store {
         })
     }
 
+    /// An assignment was signed anew under another counter.
+    pub fn renumber_assignment(&self, device: &str, old: u64, new: u64) -> Result<(), Error> {
+        self.with("renumber an assignment", |c| {
+            c.execute(
+                "UPDATE deployment_devices SET counter = ?3 WHERE device = ?1 AND counter = ?2",
+                params![device, old, new],
+            )
+            .map(drop)
+        })
+    }
+
     /// The newest deployments first, at most `limit`.
     pub fn deployments(&self, limit: u32) -> Result<Vec<Deployment>, Error> {
         self.with("list deployments", |c| {

@@ -227,6 +227,7 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
     };
     DeviceState {
         device: device.into(),
+        keys: Default::default(),
         system: SystemStatus {
             rollback_marks: Default::default(),
             init_memory_kib: None,

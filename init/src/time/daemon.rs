@@ -69,10 +69,10 @@ pub fn run(root: &Root) {
         }
         if now >= store_at {
             store_at = now + STORE_MS;
-            daemon.store();
+            daemon.keep();
         }
         if wait(signals.as_mut(), ask_at.min(store_at)) {
-            daemon.store();
+            daemon.keep();
             return;
         }
     }
@@ -93,6 +93,15 @@ impl Daemon {
             synced: root.at(SYNCED),
             resolv: root.at(RESOLV),
             stored,
+        }
+    }
+
+    /// A clock that no server set is stored only as far as it went on from the floor: one that
+    /// runs ahead would become a floor that no true time could ever go below.
+    fn keep(&self) {
+        let since_boot = clock::now_ms() / 1000;
+        if self.synced.exists() || clock::now_s() <= self.floor_s + since_boot {
+            self.store();
         }
     }
 

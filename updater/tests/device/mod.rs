@@ -1,11 +1,13 @@
 //! One gateway below a directory: `updaterd` itself, files that stand for the slots, and init and
 //! appd scripted at their sockets.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use crate::fleet::{Authority, DEVICE, FLEET, Mosquitto, Served, Server, TOKEN};
 use crate::fleet::{free_port, serve_https, wait};
 use protocol::control::{
     APP_SOCKET, AppRequest, AppResponse, BootKind, BootReason, BootRecord, Health, INIT_SOCKET,
-    InitRequest, InitResponse, SlotName, SystemStatus, read_frame, write_frame,
+    InitRequest, InitResponse, RollbackMarks, SlotName, SystemStatus, read_frame, write_frame,
 };
 use protocol::fleet::{Action, Assignment, Command as FleetCommand, Desired};
 use protocol::keys::{KeySet, PrivateKey};
@@ -36,7 +38,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -96,29 +98,41 @@ impl Release {
     }
 
     pub fn signed_by(&self, key: &PrivateKey) -> Self {
+        self.signed_by_all(&[key])
+    }
+
+    pub fn signed_by_all(&self, keys: &[&PrivateKey]) -> Self {
         let context = protocol::release::CONTEXT;
-        let manifest = protocol::envelope::sign_as(&self.plain, context, &[key]).unwrap();
+        let manifest = protocol::envelope::sign_as(&self.plain, context, keys).unwrap();
         Self { manifest, ..self.clone() }
     }
 
-    pub fn changed(&self, change: fn(&mut ReleaseManifest)) -> Self {
+    pub fn changed(&self, change: impl FnOnce(&mut ReleaseManifest)) -> Self {
         let mut changed = self.clone();
         change(&mut changed.plain);
         changed.signed_by(&key())
     }
 
     pub fn desired(&self, counter: u64) -> Vec<u8> {
-        let assignment = Assignment {
+        self.assigned(&key(), |assignment| assignment.counter = counter)
+    }
+
+    /// The body of `desired` with a changed assignment, signed by `fleet`.
+    pub fn assigned(&self, fleet: &PrivateKey, change: impl FnOnce(&mut Assignment)) -> Vec<u8> {
+        let mut assignment = Assignment {
             fleet: FLEET.into(),
             device: DEVICE.into(),
-            counter,
+            counter: 1,
             issued: now(),
             expires: now() + 600,
             release: Sha256::digest(&self.manifest).to_vec().into(),
             sources: vec!["/payload".into()],
         };
+        change(&mut assignment);
+        let context = protocol::fleet::ASSIGNMENT_CONTEXT;
+        let assignment = protocol::envelope::sign_as(&assignment, context, &[fleet]).unwrap();
         protocol::envelope::to_cbor(&Desired {
-            assignment: assignment.sign(&[&key()]).unwrap().into(),
+            assignment: assignment.into(),
             manifest: self.manifest.clone().into(),
         })
     }
@@ -302,8 +316,18 @@ impl Gateway {
         gateway
     }
 
-    fn write(&self, path: &str, content: &[u8]) {
-        let path = self.root.join(path);
+    /// A path of the device.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// What the environment remembers against rollbacks.
+    pub fn remember(&self, marks: RollbackMarks) {
+        self.init.0.lock().unwrap().0.rollback_marks = marks;
+    }
+
+    pub fn write(&self, path: &str, content: &[u8]) {
+        let path = self.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }

@@ -1,7 +1,9 @@
 //! A small fleet on the loopback for tests: certificate authority, HTTPS server with enrolment and
 //! ranges, a real mosquitto that requires certificates, and a client with the server's rights.
 
-use protocol::fleet::{EnrollRequest, EnrollResponse, topic};
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use protocol::fleet::{DeviceState, EnrollRequest, EnrollResponse, UpdatePhase, topic};
 use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer};
 use rcgen::{DnType, KeyPair};
 use rumqttc::{Client, Event, Incoming, MqttOptions, PublishOptions, QoS};
@@ -68,6 +70,8 @@ pub struct Served {
     pub files: Mutex<BTreeMap<String, Vec<u8>>>,
     pub enrolled: Mutex<Vec<EnrollRequest>>,
     pub ranges: Mutex<Vec<String>>,
+    /// What a hostile server calls the device; honest when absent.
+    pub device: Mutex<Option<String>>,
 }
 
 /// Serves HTTPS until the process ends; returns the port.
@@ -140,7 +144,7 @@ fn enroll(body: &[u8], served: &Served, authority: &Authority, broker: u16) -> A
         return ("403 Forbidden", String::new(), b"unknown token".to_vec());
     }
     let answer = EnrollResponse {
-        device: DEVICE.into(),
+        device: served.device.lock().unwrap().clone().unwrap_or_else(|| DEVICE.into()),
         fleet: FLEET.into(),
         certificate: authority.answer(&request.csr, DEVICE),
         broker: format!("localhost:{broker}"),
@@ -233,6 +237,7 @@ impl Server {
     pub fn connect(authority: &Authority, port: u16) -> Self {
         let pair = authority.issue("server");
         let mut options = MqttOptions::new("server", ("localhost".to_owned(), port));
+        options.set_max_packet_size(Some(1 << 20));
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Simple {
             ca: authority.certificate.clone().into_bytes(),
             alpn: None,
@@ -262,6 +267,15 @@ impl Server {
     /// Number of messages so far: what came before is not waited for.
     pub fn mark(&self) -> usize {
         self.messages.0.lock().unwrap().len()
+    }
+
+    /// Waits for a `state` with this phase and failure code.
+    pub fn expect_state(&self, mark: usize, phase: UpdatePhase, code: Option<&str>) -> DeviceState {
+        let what = format!("state {phase:?} {code:?}");
+        self.expect(mark, "state", &what, |state: &DeviceState| {
+            let failure = state.update.failure.as_ref().map(|failure| failure.code.as_str());
+            state.update.phase == phase && failure == code
+        })
     }
 
     /// The first message on a leaf since `mark` that satisfies.

@@ -208,7 +208,8 @@ impl Agent {
                 );
                 self.up = true;
                 let filter = |leaf| SubscribeFilterInput::new(self.topic(leaf), QoS::AtLeastOnce);
-                let filters = [filter("desired"), filter("cmd/+")];
+                // In this order: what the new keys signed must find them in force.
+                let filters = [filter("keys"), filter("desired"), filter("cmd/+")];
                 if let Err(error) = self.client.try_subscribe_many(filters) {
                     eprintln!("subscribe: {error}");
                 }
@@ -241,6 +242,8 @@ impl Agent {
         }
         if leaf == "desired" {
             let _ = self.worker.send(Order::Desired(body));
+        } else if leaf == "keys" {
+            let _ = self.worker.send(Order::Keys(body));
         } else if let Some(id) = leaf.strip_prefix("cmd/") {
             let _ = self.commands.send(Arrived { id: id.into(), body });
         }

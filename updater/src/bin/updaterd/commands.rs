@@ -5,7 +5,6 @@
 //! repeats it.
 
 use crate::agent::Out;
-use crate::clock::now;
 use crate::desk::ask_appd;
 use crate::failure;
 use crate::fetch::{Web, empty_inbox};
@@ -88,7 +87,7 @@ impl Commands {
 
     /// The command, when it is to be executed; `None` when it was before.
     fn accept(&mut self, arrived: &Arrived) -> Result<Option<Command>, Failure> {
-        let command = Command::open(&arrived.body, &self.site.keys)?;
+        let command = Command::open(&arrived.body, &self.site.keys.in_force())?;
         if command.device != self.identity.device {
             return Err(failure("wrong-device", format!("command for {}", command.device)));
         }
@@ -98,7 +97,7 @@ impl Commands {
         if self.seen.contains(&command.id) {
             return Ok(None);
         }
-        let now = now();
+        let now = self.site.clock.trusted();
         if now > command.expires {
             let why = format!("expired at {}, it is {now}", command.expires);
             return Err(failure("command-expired", why));

@@ -67,7 +67,8 @@ impl Desk {
             Err(failure) => return eprintln!("state: {failure}"),
         };
         let device = self.identity.device.clone();
-        let state = DeviceState { device, system, update: self.board.status(), time: now() };
+        let keys = self.site.keys.state();
+        let state = DeviceState { device, system, update: self.board.status(), keys, time: now() };
         if !always && self.last_state.as_ref().is_some_and(|last| same(last, &state)) {
             return;
         }

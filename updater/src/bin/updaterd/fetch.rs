@@ -1,7 +1,8 @@
 //! HTTPS to the fleet: ranges of payloads, snaps, enrolment.
 //!
 //! Trust: only the fleet's own certificate authority is believed. What is fetched is checked
-//! against signed digests by the caller; limits here are against endless and slow data.
+//! against signed digests by the caller; limits here are against endless and slow data: never more
+//! than was asked for, and never slower than [`SLOWEST`] over a [`WINDOW`].
 
 use crate::backoff::Backoff;
 use crate::failure;
@@ -11,11 +12,11 @@ use protocol::fleet::MAX_URL;
 use rustix::fs::statvfs;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use updater::Error;
 use updater::ports::Transport;
 use ureq::http::{Response, StatusCode};
@@ -26,8 +27,10 @@ const CONNECT: Duration = Duration::from_secs(15);
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 /// A transfer may take this long, and longer by its size at [`SLOWEST`].
 const LEAST_TIME: Duration = Duration::from_secs(30);
-/// Bytes a second below which a source counts as one that does not answer.
+/// Bytes a second that a source must bring; a mobile line of the slow kind does.
 const SLOWEST: u64 = 8 * 1024;
+/// Time over which it must bring them: a line may stand still for less.
+const WINDOW: Duration = Duration::from_secs(20);
 /// Largest snap that is fetched.
 const MAX_SNAP: u64 = 512 << 20;
 /// Bytes of the data partition that a fetched snap leaves free.
@@ -154,21 +157,33 @@ impl Web {
         let span = format!("{}-{}", range.start, range.end - 1);
         let response = self.get(&url, &span, length).map_err(|e| unreachable(e.to_string()))?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if starts_at(&response, range.start) => {}
-            StatusCode::OK if range.start == 0 => {}
+            StatusCode::PARTIAL_CONTENT => {}
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 return Err(Error::PayloadTruncated(source.into()));
             }
+            StatusCode::OK => return Err(unreachable("does not serve ranges".into())),
             status => return Err(unreachable(format!("answered {status}"))),
+        }
+        match answered_range(&response) {
+            Some((start, end)) if start == range.start && end > range.end => {
+                return Err(Error::Oversized(source.into()));
+            }
+            Some((start, _)) if start == range.start => {}
+            _ => return Err(unreachable("answered another range".into())),
         }
         into.clear();
         into.reserve_exact(length as usize);
-        let mut body = response.into_body().into_reader().take(length);
-        body.read_to_end(into).map_err(|e| unreachable(e.to_string()))?;
+        let mut body = Paced::new(response.into_body().into_reader());
+        let mut left = body.by_ref().take(length);
+        left.read_to_end(into).map_err(|e| slow_or(source, &e))?;
         if (into.len() as u64) < length {
             return Err(Error::PayloadTruncated(source.into()));
         }
-        Ok(())
+        match body.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Error::Oversized(source.into())),
+            Err(error) => Err(slow_or(source, &error)),
+        }
     }
 
     /// Fetches a snap into a file, durably; `sha256` is checked where it is known.
@@ -214,7 +229,8 @@ impl Web {
         let lost = |e: &dyn std::fmt::Display| failure("fleet-unreachable", e);
         let response = self.get(url, &format!("{done}-"), MAX_SNAP).map_err(|e| lost(&e))?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT if starts_at(&response, *done) => {}
+            StatusCode::PARTIAL_CONTENT
+                if answered_range(&response).is_some_and(|(start, _)| start == *done) => {}
             StatusCode::OK if *done == 0 => {}
             status => return Err(failure("snap-fetch", format!("answered {status}"))),
         }
@@ -227,7 +243,7 @@ impl Web {
         if rest + RESERVE > space {
             return Err(failure("no-space", format!("{rest} bytes to fetch, {space} free")));
         }
-        let mut body = response.into_body().into_reader().take(rest);
+        let mut body = Paced::new(response.into_body().into_reader()).take(rest);
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
@@ -243,10 +259,53 @@ impl Web {
     }
 }
 
-/// Whether the answer is a range from `start` on, whatever its length.
-fn starts_at(response: &Response<Body>, start: u64) -> bool {
-    let header = response.headers().get("content-range").and_then(|value| value.to_str().ok());
-    header.is_some_and(|text| text.starts_with(&format!("bytes {start}-")))
+/// The range that an answer says it is, its end excluded.
+fn answered_range(response: &Response<Body>) -> Option<(u64, u64)> {
+    let header = response.headers().get("content-range")?.to_str().ok()?;
+    let (range, _) = header.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, last) = range.split_once('-')?;
+    Some((start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?))
+}
+
+/// What went wrong while a body was read.
+fn slow_or(source: &str, error: &io::Error) -> Error {
+    let (source_url, why) = (source.into(), error.to_string());
+    let timeout = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    let timeout = matches!(timeout, Some(ureq::Error::Timeout(_)));
+    match error.kind() == io::ErrorKind::TimedOut || timeout {
+        true => Error::TooSlow { source_url, why },
+        false => Error::Unreachable { source_url, why },
+    }
+}
+
+/// Reads no slower than [`SLOWEST`] over each [`WINDOW`]. A source that sends nothing at all ends
+/// by the request's own time-out; this one is against a source that trickles.
+struct Paced<R> {
+    inner: R,
+    since: Instant,
+    bytes: u64,
+}
+
+impl<R> Paced<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, since: Instant::now(), bytes: 0 }
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes += count as u64;
+        let passed = self.since.elapsed();
+        if count > 0 && passed >= WINDOW {
+            if self.bytes < SLOWEST * passed.as_secs() {
+                let why = format!("{} bytes in {} s", self.bytes, passed.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            (self.since, self.bytes) = (Instant::now(), 0);
+        }
+        Ok(count)
+    }
 }
 
 /// Removes what an earlier run fetched and nobody took.

@@ -1,12 +1,13 @@
 //! Who this device is, and what the image says of itself.
 
+use crate::clock::Clock;
 use crate::failure;
 use crate::files;
+use crate::keyring::Keyring;
 use crate::paths::Paths;
 use protocol::control::Failure;
 use protocol::device::DeviceConfig;
 use protocol::fleet::{EnrollResponse, is_id};
-use protocol::keys::KeySet;
 use protocol::release::BuildInfo;
 use std::sync::Arc;
 use updater::accept::Device;
@@ -20,17 +21,19 @@ pub struct Site {
     pub config: Arc<DeviceConfig>,
     /// What this root file system is.
     pub build: BuildInfo,
+    /// What is known of the time.
+    pub clock: Clock,
     /// Root of trust.
-    pub keys: Arc<KeySet>,
+    pub keys: Arc<Keyring>,
 }
 
 impl Site {
     /// Reads the image's files and the provisioning. A broken `device.toml` is no reason to end:
     /// the device stays up, stand-alone, and says so.
     pub fn load(paths: Paths) -> Result<Self, Failure> {
-        let build = serde_json::from_slice(&files::read_needed(&paths.release_json())?)
+        let build: BuildInfo = serde_json::from_slice(&files::read_needed(&paths.release_json())?)
             .map_err(|e| failure("bad-build-info", e))?;
-        let keys = KeySet::open(&files::read_needed(&paths.keys())?)?;
+        let keys = Keyring::open(&paths)?;
         let config = match files::read_text(&paths.device_toml())? {
             None => DeviceConfig::default(),
             Some(text) => toml::from_str(&text).unwrap_or_else(|error| {
@@ -38,7 +41,8 @@ impl Site {
                 DeviceConfig::default()
             }),
         };
-        Ok(Self { paths, config: Arc::new(config), build, keys: Arc::new(keys) })
+        let clock = Clock::open(&paths, build.build_time);
+        Ok(Self { paths, config: Arc::new(config), build, clock, keys: Arc::new(keys) })
     }
 
     /// What the updater decides by.

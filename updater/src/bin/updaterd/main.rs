@@ -10,6 +10,7 @@
 //! | [`enroll`], [`identity`] | who this device is, asked for once | before the agent |
 //! | [`slots`], [`fetch`], [`init`], [`files`] | the updater's ports | in the worker |
 //! | [`session`] | how the MQTT session is resumed after a restart | the tokio thread |
+//! | [`keyring`] | the key set in force | shared |
 //! | [`paths`], [`clock`], [`backoff`] | where, how, when | |
 //!
 //! Invariants: nothing is parsed before its length is bounded; nothing that a server says is
@@ -25,6 +26,7 @@ mod fetch;
 mod files;
 mod identity;
 mod init;
+mod keyring;
 mod paths;
 mod session;
 mod slots;

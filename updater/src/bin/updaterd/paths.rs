@@ -32,6 +32,11 @@ impl Paths {
         self.at("/etc/holdfast/keys.cbor")
     }
 
+    /// Successors of that key set; written by this daemon alone.
+    pub fn key_chain(&self) -> PathBuf {
+        self.at(protocol::keychain::STORED)
+    }
+
     /// Directory of the identity.
     pub fn identity(&self) -> PathBuf {
         self.at("/data/system/identity")
@@ -45,6 +50,11 @@ impl Paths {
     /// Directory of snaps that were fetched for appd.
     pub fn inbox(&self) -> PathBuf {
         self.notes().join("inbox")
+    }
+
+    /// The last time that was seen; written by timed.
+    pub fn clock_floor(&self) -> PathBuf {
+        self.at("/data/system/timed/clock")
     }
 
     /// There once the clock was set by a time server.

@@ -2,7 +2,6 @@
 
 use crate::agent::Out;
 use crate::backoff::Backoff;
-use crate::clock::now;
 use crate::fetch::{NoWeb, Web};
 use crate::files::Disk;
 use crate::identity::{Identity, Site};
@@ -32,6 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(120);
 pub enum Order {
     /// A body of `desired` arrived.
     Desired(Vec<u8>),
+    /// A chain of key sets arrived.
+    Keys(Vec<u8>),
     /// Failed releases may be tried again.
     Retry,
     /// A rollback follows; answered when it is noted.
@@ -56,10 +57,11 @@ impl Board {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn show(&self, status: &UpdateStatus) {
+    /// Shows a status; `true` when it is another, which is then reported.
+    fn show(&self, status: &UpdateStatus) -> bool {
         let mut shown = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown == *status {
-            return;
+            return false;
         }
         let chunks_only = UpdateStatus {
             chunks_done: status.chunks_done,
@@ -76,6 +78,12 @@ impl Board {
             }
         }
         let _ = self.out.send(if chunks_only { Out::Progress } else { Out::Changed });
+        true
+    }
+
+    /// Something beside the update's status is to be reported.
+    fn changed(&self) {
+        let _ = self.out.send(Out::Changed);
     }
 
     fn show_failure(&self, error: &updater::Error) {
@@ -89,16 +97,18 @@ pub struct Worker {
     site: Site,
     identity: Option<Identity>,
     board: Board,
+    /// The last body of `desired`, to be looked at again with other keys.
+    offered: Option<Vec<u8>>,
 }
 
 impl Worker {
     /// Nothing is opened yet.
     pub fn new(site: Site, identity: Option<Identity>, board: Board) -> Self {
-        Self { site, identity, board }
+        Self { site, identity, board, offered: None }
     }
 
     /// Works until all senders of orders are gone.
-    pub fn run(self, inbox: &Receiver<Order>) {
+    pub fn run(mut self, inbox: &Receiver<Order>) {
         let mut backoff = Backoff::new(FAILURE_PAUSE.0, FAILURE_PAUSE.1);
         let mut updater = loop {
             match self.start() {
@@ -112,7 +122,7 @@ impl Worker {
         backoff.reset();
         loop {
             let was = updater.status().phase;
-            let next = updater.step(now());
+            let next = updater.step(self.site.clock.trusted());
             self.board.show(updater.status());
             let staged = updater.status().phase == UpdatePhase::Staged;
             let pause = match next {
@@ -125,15 +135,22 @@ impl Worker {
             if matches!(next, Ok(Next::Again)) {
                 backoff.reset();
             }
+            let mut asked = false;
             match inbox.recv_timeout(pause) {
-                Ok(order) => self.obey(&mut updater, order),
+                Ok(order) => {
+                    asked = matches!(order, Order::Desired(_));
+                    self.obey(&mut updater, order);
+                }
                 Err(RecvTimeoutError::Timeout) if next == Ok(Next::Idle) => {
-                    self.note(updater.look_again(now()));
+                    self.note(updater.look_again(self.site.clock.trusted()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.board.show(updater.status());
+            // What is desired is answered by a report, also when it changed nothing.
+            if !self.board.show(updater.status()) && asked {
+                self.board.changed();
+            }
         }
     }
 
@@ -154,18 +171,40 @@ impl Worker {
             store: Box::new(Notes(Disk(paths.notes()))),
         };
         let device = self.site.device(self.identity.as_ref());
-        Updater::start(world, (*self.site.keys).clone(), device, now())
+        Updater::start(
+            world,
+            (*self.site.keys.in_force()).clone(),
+            device,
+            self.site.clock.trusted(),
+        )
     }
 
-    fn obey(&self, updater: &mut Updater, order: Order) {
+    fn obey(&mut self, updater: &mut Updater, order: Order) {
         match order {
-            Order::Desired(body) => self.note(updater.desired(&body, now())),
-            Order::Retry => self.note(updater.retry(now())),
+            Order::Desired(body) => {
+                self.note(updater.desired(&body, self.site.clock.trusted()));
+                self.offered = Some(body);
+            }
+            Order::Keys(body) => self.rotate(updater, &body),
+            Order::Retry => self.note(updater.retry(self.site.clock.trusted())),
             Order::RollBack(answer) => {
                 let done = updater.roll_back().map_err(|error| Failure::from(&error));
                 let _ = answer.send(done);
             }
         }
+    }
+
+    fn rotate(&self, updater: &mut Updater, body: &[u8]) {
+        match self.site.keys.adopt(body) {
+            Ok(None) => {}
+            Ok(Some(set)) => {
+                println!("holdfast: key set {} is in force", set.version);
+                let offered = self.offered.as_deref();
+                self.note(updater.rotate((*set).clone(), offered, self.site.clock.trusted()));
+            }
+            Err(failure) => eprintln!("key sets refused: {failure}"),
+        }
+        self.board.changed();
     }
 
     /// A fault of the device itself; the next step or look comes later.
