@@ -25,7 +25,7 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
     let board = board::load(&spec.board)?;
     let build_time = spec.build_time.map_or_else(default_build_time, Ok)?;
     let signing_key = keys::private(&spec.keys_dir, "release")?;
-    keys::key_set(&spec.keys_dir)?;
+    let threshold = keys::key_set(&spec.keys_dir)?.roles.release.threshold;
     let device_toml = provision::text(spec.device_toml.as_deref())?;
     let sources = sources::obtain(&board)?;
     let binaries = binaries::obtain(&spec.binaries)?;
@@ -64,7 +64,12 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
         },
         binaries,
     };
-    write(&built.manifest, &manifest.sign(&[&signing_key])?)?;
+    // Where one signature is not enough, the others are added by `holdfast release sign --add`.
+    let signed = match threshold {
+        1 => manifest.sign(&[&signing_key])?,
+        _ => release::partially(&manifest, &[&signing_key])?,
+    };
+    write(&built.manifest, &signed)?;
     write(&built.payload, &container)?;
     write(&built.slot_image, &slot.bytes)?;
     if spec.outputs != Outputs::Release {

@@ -5,7 +5,7 @@ use protocol::{
     envelope,
     keys::{KeySet, PrivateKey},
     payload::{self, Decoder, Index},
-    release::{CHUNK_SIZE, ReleaseManifest},
+    release::{CHUNK_SIZE, CONTEXT, ReleaseManifest},
 };
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
@@ -67,12 +67,50 @@ pub fn inspect(path: &Path) -> Result<(ReleaseManifest, Vec<String>)> {
     Ok((manifest, keys.iter().map(ToString::to_string).collect()))
 }
 
-/// Signs the manifest in `path` anew with the given keys and writes it to `to`.
-pub fn sign(path: &Path, keys: &[PrivateKey], to: &Path) -> Result<ReleaseManifest> {
+/// What becomes of the signatures that a manifest has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signing {
+    /// They go; these keys are all.
+    Anew,
+    /// They go; further keys will be added.
+    Partial,
+    /// They stay.
+    Add,
+}
+
+/// Signs the manifest in `path` with the given keys and writes it to `to`.
+pub fn sign(path: &Path, keys: &[PrivateKey], how: Signing, to: &Path) -> Result<ReleaseManifest> {
     let (manifest, _) = inspect(path)?;
     let keys: Vec<&PrivateKey> = keys.iter().collect();
-    fs::write(to, manifest.sign(&keys)?).map_err(Error::file("write", to))?;
+    let bytes = match how {
+        Signing::Anew => manifest.sign(&keys)?,
+        Signing::Partial => partially(&manifest, &keys)?,
+        Signing::Add => {
+            let bytes = read_manifest(path)?;
+            if !envelope::takes_signatures(&bytes) {
+                let path = path.display();
+                return Err(Error::input(format!(
+                    "{path}: signed by one key as the only one; the first signs with --partial"
+                )));
+            }
+            let add = |bytes: Vec<u8>, key: &&PrivateKey| {
+                envelope::add_signature(&bytes, CONTEXT, key)
+                    .map_err(|e| Error::input(format!("{}: key {}: {e}", path.display(), key.id())))
+            };
+            keys.iter().try_fold(bytes, add)?
+        }
+    };
+    fs::write(to, bytes).map_err(Error::file("write", to))?;
     Ok(manifest)
+}
+
+/// Signed by these keys, so that others can add theirs.
+pub fn partially(manifest: &ReleaseManifest, keys: &[&PrivateKey]) -> Result<Vec<u8>> {
+    manifest.validate()?;
+    let payload = envelope::to_cbor(manifest);
+    let (first, rest) = keys.split_first().ok_or_else(|| Error::input("no key to sign with"))?;
+    let bytes = envelope::begin_signing(&payload, CONTEXT, first)?;
+    Ok(rest.iter().try_fold(bytes, |bytes, key| envelope::add_signature(&bytes, CONTEXT, key))?)
 }
 
 /// Verifies a manifest as a device does, and every chunk of its payload where one is given.

@@ -221,6 +221,11 @@ pub struct RoleKeys<'a> {
 }
 
 impl RoleKeys<'_> {
+    /// Whether a key has the role.
+    pub fn names(&self, id: &KeyId) -> bool {
+        self.ids.contains(id)
+    }
+
     pub(crate) fn key(&self, id: &KeyId) -> Option<PublicKey> {
         self.ids.contains(id).then(|| PublicKey::from_bytes(self.keys.get(id)?)).flatten()
     }

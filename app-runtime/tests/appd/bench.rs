@@ -1,5 +1,6 @@
 //! A folder that stands for a device, and the appd that runs on it.
 
+use protocol::keychain::KeyChain;
 use protocol::keys::{KeySet, PrivateKey};
 use serde_json::Value;
 use std::{
@@ -67,6 +68,16 @@ impl Bench {
         fs::create_dir_all(dir.join("run/holdfast")).unwrap();
         fs::write(dir.join("run/holdfast/resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
         Self { dir, cgroup: hierarchy().join(name).join("apps"), appd: None, tmpfs: false }
+    }
+
+    /// What updaterd stores when the app key is replaced.
+    pub fn rotate_app_key(&self, new: &PrivateKey) {
+        let keys = [1, 2, 3].map(|seed| PrivateKey::from_seed(&[seed; 32]));
+        let [root, release, fleet] = keys.each_ref().map(PrivateKey::public);
+        let set = KeySet::simple(2, &root, &release, &fleet, &new.public());
+        let chain = KeyChain::default().extended(&set.sign(&[&keys[0]]).unwrap());
+        fs::create_dir_all(self.dir.join("data/system/updater")).unwrap();
+        fs::write(self.dir.join("data/system/updater/keys.chain"), chain.encode()).unwrap();
     }
 
     /// Starts appd in a mount namespace of its own, so that its mounts end with it, and waits until

@@ -88,6 +88,34 @@ fn each_refusal_has_its_code_and_leaves_nothing() {
 }
 
 #[test]
+fn a_revoked_app_key_signs_nothing_more_and_the_new_one_does_at_once() {
+    let mut bench = Bench::new();
+    let new = PrivateKey::from_seed(&[8; 32]);
+    let image = Snap::new("good", "1", STEADY).image(&bench.dir);
+    let old_path = write(&bench.dir, &sign(image.clone(), &app_key(), None));
+    bench.ask(&["install", old_path.to_str().unwrap()]);
+    bench.rotate_app_key(&new);
+    let image = Snap::new("good", "2", STEADY).image(&bench.dir);
+    let old_path = write(&bench.dir, &sign(image.clone(), &app_key(), None));
+    let (code, message) = bench.refused(&["install", old_path.to_str().unwrap()]);
+    assert_eq!(code, "snap-signature");
+    assert!(message.contains("signed by no key of the role"), "{message}");
+    // What runs goes on until the next start, when its signature is looked at again.
+    bench.kill();
+    bench.boot();
+    let info = bench.ask(&["info", "good"]);
+    assert_ne!(info["services"][0]["state"], "active", "{info}");
+    let new_path = write(&bench.dir, &sign(image, &new, None));
+    let said = bench.ask(&["install", new_path.to_str().unwrap()]);
+    assert_eq!(said["ok"], "good refreshed to 2 (revision 2)");
+    // A chain that does not verify is ignored: the keys of the image hold.
+    std::fs::write(bench.dir.join("data/system/updater/keys.chain"), b"rubbish").unwrap();
+    let path =
+        write(&bench.dir, &sign(Snap::new("other", "1", STEADY).image(&bench.dir), &new, None));
+    assert_eq!(bench.refused(&["install", path.to_str().unwrap()]).0, "snap-signature");
+}
+
+#[test]
 fn dangerous_takes_what_is_not_signed_and_says_so() {
     let bench = Bench::new();
     let path = write(&bench.dir, &Snap::new("good", "1", STEADY).image(&bench.dir));

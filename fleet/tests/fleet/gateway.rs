@@ -75,6 +75,14 @@ impl Gateway {
         topic(&self.identity.fleet, self.id(), leaf)
     }
 
+    /// The same gateway after the server was started again on other ports.
+    pub fn moved(&self, port: u16) -> Self {
+        let (host, _) = self.identity.broker.rsplit_once(':').expect("host:port");
+        let identity = EnrollResponse { broker: format!("{host}:{port}"), ..self.identity.clone() };
+        let key = KeyPair::from_pem(&self.key.serialize_pem()).expect("key");
+        Self { key, identity, ca: self.ca.clone() }
+    }
+
     pub fn options(&self) -> MqttOptions {
         options(
             &self.identity.broker,

@@ -7,6 +7,7 @@ mod browser;
 mod dashboard;
 mod enrollment;
 mod gateway;
+mod keys;
 mod ranges;
 mod releases;
 mod rights;

@@ -1,19 +1,31 @@
 //! `holdfast release …`
 
 use clap::Subcommand;
-use image_builder::{Result, keys, release};
+use image_builder::{
+    Result, keys,
+    release::{self, Signing},
+};
 use protocol::{keys::to_hex, release::ReleaseManifest};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
-    /// Sign a manifest anew, with one or more keys.
+    /// Sign a manifest anew, with one or more keys, or add to the signatures that it has.
+    ///
+    /// Where the role `release` has a threshold, its keys are on different machines: the first signs
+    /// with `--partial`, each other one with `--add`. A device wants as many as the key set says.
     Sign {
         /// Manifest.
         manifest: PathBuf,
         /// Private key file; may be repeated.
         #[arg(long, required = true)]
         key: Vec<PathBuf>,
+        /// Others will add their signatures.
+        #[arg(long, conflicts_with = "add")]
+        partial: bool,
+        /// Keep the signatures that are there.
+        #[arg(long)]
+        add: bool,
         /// Where the signed manifest goes.
         #[arg(short, long)]
         output: PathBuf,
@@ -38,10 +50,15 @@ pub enum ReleaseCommand {
 impl ReleaseCommand {
     pub fn run(self) -> Result<()> {
         match self {
-            ReleaseCommand::Sign { manifest, key, output } => {
+            ReleaseCommand::Sign { manifest, key, partial, add, output } => {
                 let keys = key.iter().map(|path| keys::private_file(path));
                 let keys = keys.collect::<Result<Vec<_>>>()?;
-                let manifest = release::sign(&manifest, &keys, &output)?;
+                let how = match (partial, add) {
+                    (_, true) => Signing::Add,
+                    (true, false) => Signing::Partial,
+                    (false, false) => Signing::Anew,
+                };
+                let manifest = release::sign(&manifest, &keys, how, &output)?;
                 let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
                 println!("{} {}: signed by {}", manifest.product, manifest.version, ids.join(", "));
             }
