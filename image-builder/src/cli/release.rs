@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub enum ReleaseCommand {
     /// Sign a manifest anew, with one or more keys, or add to the signatures that it has.
     ///
-    /// Where the role `release` has a threshold, its keys are on different machines: the first signs
-    /// with `--partial`, each other one with `--add`. A device wants as many as the key set says.
+    /// Where the role `release` has a threshold, its keys are on different machines: the first
+    /// signs with `--partial`, the others with `--add`.
     Sign {
         /// Manifest.
         manifest: PathBuf,

@@ -96,7 +96,7 @@ pub fn private(dir: &Path, role: &str) -> Result<PrivateKey> {
     private_file(&plain)
 }
 
-/// Reads a private key file; refuses one that others than its owner can read or write.
+/// Reads a private key file; refuses one that others can read or write.
 pub fn private_file(path: &Path) -> Result<PrivateKey> {
     if !path.exists() {
         let path = path.display();
@@ -109,8 +109,8 @@ pub fn private_file(path: &Path) -> Result<PrivateKey> {
     if mode & 0o077 != 0 {
         let path = path.display();
         return Err(Error::input(format!(
-            "{path}: its mode {mode:04o} lets others use the key; `chmod 600 {path}`, and if it was \
-             so for long, revoke it"
+            "{path}: its mode {mode:04o} lets others use the key; `chmod 600 {path}`, and revoke \
+             the key if it was so for long"
         )));
     }
     let text = bounded_text(file, path)?;

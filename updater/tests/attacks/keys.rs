@@ -120,10 +120,8 @@ fn a_revoked_release_key_stops_its_release_while_it_is_written() {
     assert!(!scene.gateway.init.asked(staged));
 }
 
-#[test]
-fn hostile_key_sets_are_refused_by_name_and_the_old_one_stays() {
-    let scene = Scene::new("keysets");
-    let daemon = scene.start();
+/// What a hostile broker may send as `keys`, and the refusal's name.
+fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let thiefs = |version| {
         let public = thief().public();
         KeySet::simple(version, &public, &public, &public, &public)
@@ -142,7 +140,7 @@ fn hostile_key_sets_are_refused_by_name_and_the_old_one_stays() {
     two_needed.keys.insert(thief().id(), thief().public().to_vec().into());
     let second = rotated(2).sign(&[&root()]).unwrap();
     let many = vec![ByteBuf::from(second.clone()); MAX_SUCCESSORS + 1];
-    let cases: [(&str, Vec<u8>, &str); 10] = [
+    vec![
         ("signed by the thief", one(forged(&thiefs(2), &[&thief()])), "unknown-key"),
         (
             "signed by the stolen fleet key",
@@ -173,8 +171,14 @@ fn hostile_key_sets_are_refused_by_name_and_the_old_one_stays() {
         ),
         ("too many", to_cbor(&many), "malformed-payload"),
         ("too large", one(vec![0xd2; MAX_ENVELOPE + 1]), "envelope-too-large"),
-    ];
-    for (what, body, code) in cases {
+    ]
+}
+
+#[test]
+fn hostile_key_sets_are_refused_by_name_and_the_old_one_stays() {
+    let scene = Scene::new("keysets");
+    let _daemon = scene.start();
+    for (what, body, code) in hostile() {
         println!("{what}: {code}");
         scene.keys(body, |state| {
             let refused = state.keys.refused.as_ref().map(|failure| failure.code.as_str());
@@ -188,9 +192,14 @@ fn hostile_key_sets_are_refused_by_name_and_the_old_one_stays() {
         let refused = state.keys.refused.as_ref().map(|failure| failure.code.as_str());
         state.keys.version == 2 && refused == Some("key-set-version")
     });
-    drop(daemon);
+}
 
-    // Damaged on the card: ignored, the image's set holds, and the fleet's word mends it.
+#[test]
+fn a_chain_that_is_damaged_on_the_card_is_ignored_until_the_fleet_mends_it() {
+    let scene = Scene::new("damaged");
+    let daemon = scene.start();
+    scene.rotate();
+    drop(daemon);
     scene.gateway.write("data/system/updater/keys.chain", b"rubbish");
     let mark = scene.server.mark();
     scene.server.publish("keys", Vec::new(), true);

@@ -46,7 +46,7 @@ fn rollback_to_an_older_signed_release_is_refused() {
 #[test]
 fn a_wiped_data_partition_lowers_no_bar() {
     let scene = Scene::new("wiped");
-    // Release 9 was confirmed once, release 3 runs after a rollback by a person; the notes are gone.
+    // Release 9 was confirmed once, release 3 runs after a rollback by a person; no notes are left.
     let marks = RollbackMarks { sequence: Some(9), floor: Some(6), unreadable: false };
     scene.gateway.remember(marks);
     let daemon = scene.start();

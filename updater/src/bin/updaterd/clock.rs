@@ -5,9 +5,9 @@
 //! | set by a time server since the boot | the clock |
 //! | not set yet | the floor and the time since, but never more than the clock |
 //!
-//! The floor is the time of the build, or the last time that was seen if that is later: true time is
-//! not below it. So a clock that was not set yet is no licence for what has expired by the floor,
-//! and a clock that runs ahead does not make valid things expire.
+//! The floor is the time of the build, or the last time that was seen if that is later: true
+//! time is not below it. So a clock that was not set is no licence for what has expired by the
+//! floor, and a clock that runs ahead does not make valid things expire.
 
 use crate::files;
 use crate::identity::Site;
