@@ -7,7 +7,9 @@
 //! | [`text`] | left-over marks, machine paths, white space |
 //! | [`source`] | length of files, functions and lines; module heads; maps; `unsafe` |
 //! | [`promises`] | tests that SPECIFICATION.md names |
+//! | [`codes`] | frozen codes of refusals, and their table |
 
+mod codes;
 mod names;
 mod promises;
 mod source;
@@ -54,6 +56,7 @@ pub fn run() -> Result<(), Error> {
 fn check() -> Result<Vec<Finding>, Error> {
     let files = tree::files()?;
     let mut findings = names::check(&files);
+    findings.extend(codes::check(&files));
     for path in &files {
         let bytes = fs::read(tree::root().join(path))
             .map_err(|cause| Error::File { what: format!("read {path}"), cause })?;
