@@ -3,7 +3,7 @@
 //!
 //! What always holds:
 //! - The marks decide nothing at boot: the boot script does not read them, and no value of them
-//!   keeps a slot from booting. They are a bar to *installing*, kept beside the one in the data
+//!   keeps a slot from booting. They are a bar to *installing* and confirming, kept beside the one in the data
 //!   partition, so that wiping that partition does not lower it.
 //! - They never go down: [`Marks::raised`] takes the higher of what is there and what is given.
 //! - A mark that cannot be understood is [`Reading::Unreadable`], not zero. It is replaced only by
@@ -60,6 +60,12 @@ impl Marks {
     pub fn restored(&self, sequence: u64, floor: u64) -> Marks {
         let known = |mark| if mark == Reading::Unreadable { Reading::Absent } else { mark };
         Marks { sequence: known(self.sequence), floor: known(self.floor) }.raised(sequence, floor)
+    }
+
+    /// The floor that a release of this sequence is below: it must not be confirmed any more. An
+    /// unreadable floor keeps nothing that boots from running.
+    pub fn below_floor(&self, sequence: u64) -> Option<u64> {
+        self.floor.value().filter(|floor| sequence < *floor)
     }
 
     /// Whether a mark is there that cannot be understood.
@@ -139,6 +145,20 @@ mod tests {
             assert_eq!(marks.raised(to, 0).sequence, raised, "{mark:?} to {to}");
             assert_eq!(marks.restored(to, 0).sequence, restored, "{mark:?} to {to}");
             assert_eq!(marks.raised(to, 0).floor, Is(1));
+        }
+    }
+
+    #[test]
+    fn only_a_known_floor_bars_a_release() {
+        for (floor, sequence, expected) in [
+            (Is(5), 4, Some(5)),
+            (Is(5), 5, None),
+            (Is(0), 0, None),
+            (Absent, 0, None),
+            (Unreadable, 0, None),
+        ] {
+            let marks = Marks { sequence: Is(9), floor };
+            assert_eq!(marks.below_floor(sequence), expected, "{floor:?} {sequence}");
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Machine {
     pub(crate) checks: BTreeMap<String, (bool, String)>,
     probe: Probe,
     pub(crate) store: Option<SlotStore>,
+    /// The floor that this trial is below.
+    below_floor: Option<u64>,
     pub(crate) boots: BootLog,
     signals: Option<Signals>,
     server: Option<control::Server>,
@@ -114,12 +116,19 @@ impl Machine {
         let server = control::Server::listen(INIT_SOCKET)
             .map_err(|error| warnings.push(error.to_string()))
             .ok();
-        let deadline = clock::now_ms() + u64::from(facts.release.health_timeout_s) * 1000;
+        let store = disk.map(|disk| SlotStore::new(disk.device()));
+        let below_floor = below_floor(store.as_ref(), &facts);
+        let deadline = match below_floor {
+            // There is nothing to wait for.
+            Some(_) => clock::now_ms(),
+            None => clock::now_ms() + u64::from(facts.release.health_timeout_s) * 1000,
+        };
         let panel = crate::panel::Panel::of(&board, &mut warnings);
         let mut machine = Self {
             gate: Gate::new(facts.kind == BootKind::Trial, deadline),
             outputs: logs.iter().map(|_| None).collect(),
-            store: disk.map(|disk| SlotStore::new(disk.device())),
+            store,
+            below_floor,
             boots: BootLog::open(Path::new(boots::RECORD)),
             facts,
             config,
@@ -350,6 +359,10 @@ impl Machine {
     /// What the gate waits for.
     fn missing(&self) -> Vec<String> {
         let mut missing = self.supervisor.missing();
+        if let Some(floor) = self.below_floor {
+            let sequence = self.facts.release.sequence;
+            missing.insert(0, format!("release {sequence} is below the floor {floor}"));
+        }
         if self.supervisor.index_of("appd").is_some() && !self.probe.answering() {
             missing.push("appd does not answer".into());
         }
@@ -499,6 +512,13 @@ fn raise_clock(floor: u64, warnings: &mut Vec<String>) {
     if let Err(error) = clock::raise_to(floor) {
         warnings.push(format!("set the clock to its floor: {error}"));
     }
+}
+
+/// A trial of a release that is below the floor, as after a rollback that somebody asked for, is not
+/// confirmed. A slot that is confirmed already boots whatever the floor says.
+fn below_floor(store: Option<&SlotStore>, facts: &Facts) -> Option<u64> {
+    let marks = store.filter(|_| facts.kind == BootKind::Trial)?.marks().ok()?;
+    marks.below_floor(facts.release.sequence)
 }
 
 fn find_disk() -> Option<Disk> {

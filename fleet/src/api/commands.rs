@@ -32,7 +32,7 @@ pub(super) struct InstallOrder {
 struct InstallSnap {
     /// Id of the uploaded snap.
     sha256: String,
-    /// Accept one without a valid signature.
+    /// Refused: gateways take unsigned snaps at their own prompt only.
     #[serde(default)]
     dangerous: bool,
 }
@@ -50,12 +50,16 @@ pub(super) async fn send(
     let action = match order {
         Order::Action(action) => action,
         Order::Install(InstallOrder { install }) => {
+            if install.dangerous {
+                let why = "gateways take unsigned snaps at their own prompt only";
+                return Err(Error::invalid("dangerous", why));
+            }
             let snap = fleet.store.snap(&install.sha256)?;
             let base = fleet.store.device(&device)?.base_url;
             Action::App(AppRequest::InstallUrl {
                 url: format!("{base}/v1/artifacts/{}", snap.sha256),
                 sha256: protocol::keys::from_hex(&snap.sha256),
-                dangerous: install.dangerous,
+                dangerous: false,
             })
         }
     };

@@ -176,8 +176,7 @@ const submitted = {
     toast(snap.name + ": " + snap.signature);
   },
   async install(form) {
-    await command({ "install-snap": { sha256: form.snap.value, dangerous: form.dangerous.checked } });
-    form.dangerous.checked = false;
+    await command({ "install-snap": { sha256: form.snap.value } });
   },
   async log(form) {
     await command({ log: { service: form.service.value, lines: 200 } });

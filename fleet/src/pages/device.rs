@@ -246,7 +246,6 @@ fn install(snaps: &[Snap]) -> Markup {
                             }
                         }
                     }
-                    label.tick { input type="checkbox" name="dangerous"; "even if not signed" }
                     button.main { "Install" }
                 }
             }

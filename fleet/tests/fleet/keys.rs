@@ -140,6 +140,20 @@ fn a_bulk_action_that_names_another_fleets_gateway_touches_none() {
 }
 
 #[test]
+fn an_unsigned_snap_is_not_sent_to_a_gateway() {
+    let stage = Stage::new();
+    let client = stage.client();
+    let gateway = Gateway::enroll(&client, "one");
+    let path = stage.dir.join("evil.snap");
+    fs::write(&path, noise(5_000)).expect("write");
+    let snap = client.upload_snap(&path).expect("upload");
+    assert!(!snap.signed);
+    let timeout = crate::gateway::PATIENCE;
+    let refused = client.install(gateway.id(), &snap.sha256, true, timeout).expect_err("refused");
+    assert_eq!(refused.code(), Some("invalid-request"), "{refused}");
+}
+
+#[test]
 fn artefact_names_that_climb_give_nothing() {
     let stage = Stage::new();
     for name in [

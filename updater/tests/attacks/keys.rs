@@ -3,6 +3,7 @@
 use crate::device::{Release, command};
 use crate::mirror::{Mirror, part};
 use crate::scene::{Scene, app_key, fleet_key, key_set, release, root, thief};
+use protocol::control::AppRequest;
 use protocol::envelope::{MAX_ENVELOPE, sign_as, to_cbor};
 use protocol::fleet::{Action, CommandResult, DeviceState, UpdatePhase};
 use protocol::keychain::{KeyChain, MAX_SUCCESSORS};
@@ -81,6 +82,27 @@ fn rotated_keys_are_in_force_at_once_and_after_a_restart() {
     drop(daemon);
     let _daemon = scene.start();
     revoked(&scene, 3);
+}
+
+#[test]
+fn a_stolen_fleet_key_installs_no_unsigned_snap() {
+    let scene = Scene::new("unsigned");
+    let _daemon = scene.start();
+    scene.gateway.served.files.lock().unwrap().insert("/v1/artifacts/evil".into(), vec![7; 9000]);
+    let (url, sha256, dangerous) = ("/v1/artifacts/evil".into(), None, true);
+    let path = "/data/system/updater/inbox/x".into();
+    for (id, request) in [
+        ("url", AppRequest::InstallUrl { url, sha256, dangerous }),
+        ("path", AppRequest::Install { path, dangerous }),
+    ] {
+        let mark = scene.server.mark();
+        let body = command(id, Action::App(request), &fleet_key());
+        scene.server.publish(&format!("cmd/{id}"), body, false);
+        let leaf = format!("cmd/{id}/result");
+        let result = scene.server.expect(mark, &leaf, "an answer", |_: &CommandResult| true);
+        assert_eq!(result.failure.unwrap().code, "dangerous-refused", "{id}");
+    }
+    assert!(scene.gateway.appd.installed().is_empty(), "nothing reached appd");
 }
 
 #[test]

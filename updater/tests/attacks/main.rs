@@ -5,6 +5,7 @@
 //! | attack (TUF's name, or a bug of the field) | test |
 //! |---|---|
 //! | arbitrary software; stolen fleet key | [`releases`] `arbitrary_software_…` |
+//! | unsigned apps by a stolen fleet key | [`keys`] `a_stolen_fleet_key_…` |
 //! | rollback; wiped data partition | [`releases`] `rollback_…`, `a_wiped_data_partition_…` |
 //! | freeze; replayed assignment; clock not set | [`releases`] `freeze_…`, `a_clock_that_…` |
 //! | mix and match | [`releases`] `mix_and_match_…` |

@@ -150,6 +150,13 @@ impl Commands {
     }
 
     fn app(&self, request: &AppRequest) -> Result<Value, Failure> {
+        if let AppRequest::Install { dangerous: true, .. }
+        | AppRequest::InstallUrl { dangerous: true, .. } = request
+        {
+            // Whoever has the fleet's key would run what nobody signed.
+            let why = "a snap without a signature is installed at the device's own prompt only";
+            return Err(failure("dangerous-refused", why));
+        }
         if let AppRequest::InstallUrl { url, sha256, dangerous } = request
             && let Some(fleet) = &self.site.config.fleet
         {
