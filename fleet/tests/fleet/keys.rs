@@ -145,7 +145,9 @@ fn an_unsigned_snap_is_not_sent_to_a_gateway() {
     let client = stage.client();
     let gateway = Gateway::enroll(&client, "one");
     let path = stage.dir.join("evil.snap");
-    fs::write(&path, noise(5_000)).expect("write");
+    let mut squashfs = noise(8_192);
+    squashfs[..4].copy_from_slice(b"hsqs");
+    fs::write(&path, squashfs).expect("write");
     let snap = client.upload_snap(&path).expect("upload");
     assert!(!snap.signed);
     let timeout = crate::gateway::PATIENCE;
