@@ -11,6 +11,7 @@
 
 use crate::environment::{EncodedCopy, Environment, EnvironmentCopy, RawCopy};
 use crate::layout::ENV_SIZE;
+use crate::rollback::Marks;
 use crate::slots::SlotState;
 use core::fmt;
 
@@ -37,6 +38,9 @@ pub trait Media {
     /// When the card does not confirm it; it is then unknown what the copy holds.
     fn sync(&mut self, copy: EnvironmentCopy) -> Result<(), Self::Error>;
 }
+
+/// All that is stored: what decides about slots, and what bars rollbacks.
+pub type Stored = (SlotState, Marks);
 
 /// Why a state was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +95,21 @@ pub fn change<M: Media>(
     media: &mut M,
     transition: impl FnOnce(&SlotState) -> Result<SlotState, crate::Error>,
 ) -> Result<SlotState, StoreError<M::Error>> {
+    change_all(media, |state, marks| Ok((transition(state)?, *marks))).map(|(state, _)| state)
+}
+
+/// [`change`] of the slots and of the marks against rollbacks, in the same write.
+///
+/// # Errors
+/// As [`change`].
+pub fn change_all<M: Media>(
+    media: &mut M,
+    transition: impl FnOnce(&SlotState, &Marks) -> Result<Stored, crate::Error>,
+) -> Result<Stored, StoreError<M::Error>> {
     let mut changed = false;
-    let after = commit(media, |before| {
-        let after = transition(before)?;
-        changed = after != *before;
+    let after = commit_all(media, |state, marks| {
+        let after = transition(state, marks)?;
+        changed = after != (*state, *marks);
         Ok(after)
     })?;
     if changed && let Some(environment) = load(media) {
@@ -113,21 +128,33 @@ pub fn commit<M: Media>(
     media: &mut M,
     transition: impl FnOnce(&SlotState) -> Result<SlotState, crate::Error>,
 ) -> Result<SlotState, StoreError<M::Error>> {
+    commit_all(media, |state, marks| Ok((transition(state)?, *marks))).map(|(state, _)| state)
+}
+
+fn commit_all<M: Media>(
+    media: &mut M,
+    transition: impl FnOnce(&SlotState, &Marks) -> Result<Stored, crate::Error>,
+) -> Result<Stored, StoreError<M::Error>> {
     let read = load(media);
-    let before = read.as_ref().map_or(SlotState::UNREADABLE, SlotState::read);
-    let after = transition(&before).map_err(StoreError::Change)?;
-    if after == before {
+    let slots = read.as_ref().map_or(SlotState::UNREADABLE, SlotState::read);
+    let mut environment = read.unwrap_or_else(Environment::empty);
+    let before = (slots, Marks::read(&environment));
+    let after = transition(&before.0, &before.1).map_err(StoreError::Change)?;
+    // Marks alone would make a valid environment that knows no confirmed slot.
+    if after == before || after.0 == SlotState::UNREADABLE {
         return Ok(after);
     }
-    let mut environment = read.unwrap_or_else(Environment::empty);
-    after.write(&mut environment).map_err(StoreError::Change)?;
+    let written = after.0.write(&mut environment).and_then(|()| after.1.write(&mut environment));
+    written.map_err(StoreError::Change)?;
     let EncodedCopy { copy, bytes } = environment.encode();
     media.write(copy, &bytes).map_err(StoreError::Media)?;
     media.sync(copy).map_err(StoreError::Media)?;
-    let found = load(media).as_ref().map(SlotState::read);
+    let found = load(media);
+    let found = found.as_ref().map(|read| (SlotState::read(read), Marks::read(read)));
     if found == Some(after) {
         Ok(after)
     } else {
-        Err(StoreError::ReadBack { wanted: after, found })
+        let found = found.map(|(state, _)| state);
+        Err(StoreError::ReadBack { wanted: after.0, found })
     }
 }

@@ -292,7 +292,13 @@ fn confirm(world: &Handle) -> bool {
         }
         _ => world.change().violated("a slot is confirmed that is not whole and healthy"),
     }
-    store::change(&mut world.clone(), |state| Ok(state.confirm(slot(running)))).is_ok()
+    let release = world.look().machine.release.clone();
+    let (sequence, floor) =
+        release.map_or((0, 0), |release| (release.build.sequence, release.build.floor));
+    store::change_all(&mut world.clone(), |state, marks| {
+        Ok((state.confirm(slot(running)), marks.raised(sequence, floor)))
+    })
+    .is_ok()
 }
 
 /// Orderly: the reason is recorded and everything is synced; `false`: the power went before.

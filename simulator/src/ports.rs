@@ -7,9 +7,12 @@ use crate::files::Files;
 use crate::release;
 use crate::world::{Handle, Holds, World};
 use bootloader_config::environment::{EnvironmentCopy, RawCopy};
+use bootloader_config::rollback::Marks;
 use bootloader_config::slots::{Reading, Slot, SlotState};
 use bootloader_config::store::{self, Media};
-use protocol::control::{BootReason, BootRecord, Failure, Health, SlotName, SystemStatus};
+use protocol::control::{
+    BootReason, BootRecord, Failure, Health, RollbackMarks, SlotName, SystemStatus,
+};
 use std::ops::Range;
 use updater::Error;
 use updater::durable::Folder;
@@ -169,9 +172,20 @@ fn disturbed(world: &mut World, source: &str, into: &mut [u8]) -> Result<(), Err
     }
 }
 
+/// What init tells of the environment's marks (`init/src/slots.rs`).
+fn rollback_marks(world: &Handle) -> RollbackMarks {
+    let marks = store::load(&mut world.clone()).as_ref().map_or(Marks::UNREADABLE, Marks::read);
+    RollbackMarks {
+        sequence: marks.sequence.value(),
+        floor: marks.floor.value(),
+        unreadable: marks.unreadable(),
+    }
+}
+
 impl BootControl for Handle {
     fn status(&mut self) -> Result<SystemStatus, Error> {
         let state = slot_state(self);
+        let marks = rollback_marks(self);
         let world = self.look();
         let runs = world.machine.release.as_ref().ok_or_else(|| Error::Boot(no_power()))?;
         let build = runs.build.clone();
@@ -183,6 +197,7 @@ impl BootControl for Handle {
             slot: name(world.machine.running),
             confirmed: state.confirmed.value().map(|slot| name(number(slot))),
             trial: state.trial.value().map(|slot| name(number(slot))),
+            rollback_marks: marks,
             boot_kind: boot::kind(world.machine.mode),
             boot_reason: world.machine.reason.clone(),
             boot_id: world.machine.boot_id.clone(),
@@ -220,6 +235,12 @@ impl BootControl for Handle {
 
     fn drop_trial(&mut self) -> Result<(), Error> {
         self.order(|state| Ok(state.drop_trial()))
+    }
+
+    fn restore_marks(&mut self, sequence: u64, floor: u64) -> Result<(), Error> {
+        let restored =
+            store::change_all(self, |state, marks| Ok((*state, marks.restored(sequence, floor))));
+        restored.map(drop).map_err(|_| Error::Boot(no_power()))
     }
 
     fn reboot(&mut self, reason: &str) -> Result<(), Error> {
