@@ -3,8 +3,8 @@
 //!
 //! What always holds:
 //! - The marks decide nothing at boot: the boot script does not read them, and no value of them
-//!   keeps a slot from booting. They are a bar to *installing* and confirming, kept beside the one in the data
-//!   partition, so that wiping that partition does not lower it.
+//!   keeps a slot from booting. They are a bar to *installing* and confirming, kept beside the one
+//!   in the data partition, so that wiping that partition does not lower it.
 //! - They never go down: [`Marks::raised`] takes the higher of what is there and what is given.
 //! - A mark that cannot be understood is [`Reading::Unreadable`], not zero. It is replaced only by
 //!   somebody who knows a value ([`Marks::restored`]).

@@ -216,7 +216,7 @@ impl Releases {
 
     /// Keys of a thief: our online key, everything else his own, and a key set that says so.
     pub fn foreign_keys(&self) -> Result<PathBuf> {
-        use image_builder::keys::{KEY_SET, init, private};
+        use image_builder::keys::{KEY_SET, init, private_file};
         let folder = paths::hil()?.join("foreign-keys");
         let stolen = "fleet.key";
         let current = |path: &Path| fs::read(path.join(stolen)).ok();
@@ -226,7 +226,8 @@ impl Releases {
         let _ = fs::remove_dir_all(&folder);
         init(&folder)?;
         fs::copy(self.keys.join(stolen), folder.join(stolen)).map_err(file("copy", stolen))?;
-        let key = |role| private(&folder, role);
+        // The set of the folder does not name the stolen key yet: by file, not by role.
+        let key = |role: &str| private_file(&folder.join(format!("{role}.key")));
         let (root, release, fleet, app) =
             (key("root")?, key("release")?, key("fleet")?, key("app")?);
         let [r, l, f, a] = [&root, &release, &fleet, &app].map(protocol::keys::PrivateKey::public);

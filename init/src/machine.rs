@@ -118,14 +118,9 @@ impl Machine {
             .ok();
         let store = disk.map(|disk| SlotStore::new(disk.device()));
         let below_floor = below_floor(store.as_ref(), &facts);
-        let deadline = match below_floor {
-            // There is nothing to wait for.
-            Some(_) => clock::now_ms(),
-            None => clock::now_ms() + u64::from(facts.release.health_timeout_s) * 1000,
-        };
         let panel = crate::panel::Panel::of(&board, &mut warnings);
         let mut machine = Self {
-            gate: Gate::new(facts.kind == BootKind::Trial, deadline),
+            gate: gate(&facts, below_floor),
             outputs: logs.iter().map(|_| None).collect(),
             store,
             below_floor,
@@ -514,11 +509,20 @@ fn raise_clock(floor: u64, warnings: &mut Vec<String>) {
     }
 }
 
-/// A trial of a release that is below the floor, as after a rollback that somebody asked for, is not
-/// confirmed. A slot that is confirmed already boots whatever the floor says.
+/// A trial of a release that is below the floor, as after a rollback that somebody asked for, is
+/// not confirmed. A slot that is confirmed already boots whatever the floor says.
 fn below_floor(store: Option<&SlotStore>, facts: &Facts) -> Option<u64> {
     let marks = store.filter(|_| facts.kind == BootKind::Trial)?.marks().ok()?;
     marks.below_floor(facts.release.sequence)
+}
+
+fn gate(facts: &Facts, below_floor: Option<u64>) -> Gate {
+    let wait_ms = match below_floor {
+        // There is nothing to wait for.
+        Some(_) => 0,
+        None => u64::from(facts.release.health_timeout_s) * 1000,
+    };
+    Gate::new(facts.kind == BootKind::Trial, clock::now_ms() + wait_ms)
 }
 
 fn find_disk() -> Option<Disk> {
