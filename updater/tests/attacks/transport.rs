@@ -94,7 +94,10 @@ fn slow_retrieval_is_given_up_by_rate_and_another_source_serves() {
         })
     });
     let body = from(1, &[&slow.url]);
-    scene.ends("a mirror that trickles", body, UpdatePhase::Failed, "source-too-slow");
+    let state = scene.ends("a mirror that trickles", body, UpdatePhase::Failed, "source-too-slow");
+    // By its rate, not because a whole request ran out of time.
+    let why = state.update.failure.unwrap().message;
+    assert!(why.contains(" bytes in "), "{why}");
     let honest = Mirror::of(release(4).payload);
     let mark = scene.server.mark();
     scene.server.publish("desired", from(2, &[&slow.url, &honest.url]), true);
