@@ -1,5 +1,6 @@
 //! What `cargo xtask demo` does, step by step, each with the time that it took.
 
+use crate::board::Board;
 use crate::error::{Result, ensure, file};
 use crate::fleet_server::FleetServer;
 use crate::gateway::Gateway;
@@ -30,7 +31,7 @@ impl Demo {
         let mut story = Story::begin();
         let folder = paths::work_tree().join("out").join(NAME);
         fs::create_dir_all(&folder).map_err(file("make", &folder))?;
-        let releases = Releases::prepare(&folder.join("keys"))?;
+        let releases = Releases::prepare(Board::Rpi3, &folder.join("keys"))?;
         story.tell("kernel, boot loader and programs are built");
         let (first, second) = (releases.first()?, releases.second()?);
         let snap = folder.join("hello.snap");

@@ -1,8 +1,9 @@
 //! A gateway: a card in a machine that boots through U-Boot, as the real one does. The harness
-//! plays the Pi's firmware: it takes `u-boot.bin` from the card's boot partition and passes a
-//! device tree.
+//! plays the board's firmware: it takes `u-boot.bin` from the card's boot partition and, on a Pi,
+//! passes a device tree.
 
 use crate::card::Card;
+use crate::checks;
 use crate::console::Console;
 use crate::device_tree;
 use crate::error::{Error, Result, ensure, file};
@@ -10,6 +11,8 @@ use crate::limits;
 use crate::paths;
 use crate::qemu::{MachineSpec, Network, Qemu};
 use crate::releases::Release;
+use bootloader_config::layout::slot_partition;
+use bootloader_config::slots::SlotState;
 use protocol::control::{AppServiceStatus, BootRecord, Health, SystemStatus};
 use protocol::device::DeviceConfig;
 use protocol::fleet::UpdateStatus;
@@ -25,8 +28,6 @@ const PROMPT: &str = "holdfast> ";
 const EXIT: &str = "[exit ";
 /// A kernel message may come in the middle of JSON that quotes the kernel: asked again.
 const JSON_ATTEMPTS: usize = 5;
-/// The watchdog that QEMU's Pi has; its hardware watchdog resets the machine when opened.
-const WATCHDOG: &str = "softdog";
 
 /// What a command on the console answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +66,17 @@ impl Gateway {
         }
         let card = Card::new(image, &folder.join(format!("{name}.img")), crate::card::USUAL_SIZE)?;
         card.put("device.toml", text.as_bytes())?;
-        let kernel = folder.join(format!("{name}.u-boot.bin"));
-        std::fs::write(&kernel, card.get("u-boot.bin")?).map_err(file("write", &kernel))?;
+        let u_boot = folder.join(format!("{name}.u-boot.bin"));
+        std::fs::write(&u_boot, card.get("u-boot.bin")?).map_err(file("write", &u_boot))?;
         let edited = folder.join(format!("{name}.dtb"));
-        device_tree::for_qemu(&release.device_tree, &edited, WATCHDOG)?;
+        if let Some(tree) = &release.device_tree {
+            device_tree::for_qemu(release.board, tree, &edited)?;
+        }
         let spec = MachineSpec {
             name: name.into(),
-            kernel,
-            device_tree: Some(edited),
+            machine: release.board.machine(),
+            boots: u_boot,
+            device_tree: release.device_tree.as_ref().map(|_| edited),
             card: Some(card.path().to_path_buf()),
             ..MachineSpec::default()
         };
@@ -89,6 +93,20 @@ impl Gateway {
     pub fn card(&self) -> Result<&Card> {
         ensure(self.machine.is_none(), || format!("{} is on: hands off its card", self.name))?;
         Ok(&self.card)
+    }
+
+    /// Puts a release into the slot that is not confirmed and stages it as a trial, as the updater
+    /// would: no download stands before what the story is about.
+    pub fn stage(&self, release: &Release, attempts: u8) -> Result {
+        let card = self.card()?;
+        let failed = |what| Error::Story(format!("{}: stage by hand: {what}", self.name));
+        let state = SlotState::read(&checks::environment(card)?);
+        let slot = state.writable_slot().ok_or_else(|| failed(format!("{state:?}")))?;
+        let image = std::fs::read(&release.slot_image);
+        let image = image.map_err(file("read", &release.slot_image))?;
+        card.write(slot_partition(slot).offset, &image)?;
+        let staged = state.stage_trial(slot, attempts).map_err(|e| failed(e.to_string()))?;
+        checks::set_slots(card, &staged)
     }
 
     /// The machine's description, for other ways to start it.

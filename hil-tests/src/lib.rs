@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`board`] | the boards that QEMU plays, and how its models differ |
 //! | [`gateway`] | a device: card, machine, console commands |
 //! | [`fleet_server`] | the fleet server beside it |
 //! | [`releases`] | good and broken releases, built once |
@@ -25,6 +26,7 @@
 //! `target/hil/NAME.log`, also when the test fails.
 
 pub mod bench;
+pub mod board;
 pub mod card;
 pub mod checks;
 pub mod child;

@@ -32,12 +32,58 @@ impl Machine {
             Self::Virt => "virt",
         }
     }
+
+    /// How U-Boot is given to it: on `virt` it finds the device tree only as firmware.
+    fn boot_option(self) -> &'static str {
+        match self {
+            Self::Raspi3b | Self::Raspi4b => "-kernel",
+            Self::Virt => "-bios",
+        }
+    }
+
+    /// Where the card's file is plugged.
+    fn card_interface(self) -> &'static str {
+        match self {
+            Self::Raspi3b | Self::Raspi4b => "if=sd",
+            Self::Virt => "if=none,id=card",
+        }
+    }
+
+    /// The adapter of the network.
+    fn network_adapter(self) -> &'static str {
+        match self {
+            Self::Raspi3b | Self::Raspi4b => "usb-net",
+            Self::Virt => "virtio-net-pci,romfile=",
+        }
+    }
+
+    /// What the board has besides; on `virt` everything is optional: processors, memory, the SD
+    /// card's reader, and the watchdog.
+    fn devices(self) -> &'static [&'static str] {
+        match self {
+            Self::Raspi3b | Self::Raspi4b => &[],
+            Self::Virt => &[
+                "-cpu",
+                "cortex-a53",
+                "-smp",
+                "4",
+                "-m",
+                "1024",
+                "-device",
+                "sdhci-pci",
+                "-device",
+                "sd-card,drive=card",
+                "-device",
+                "i6300esb",
+            ],
+        }
+    }
 }
 
 /// How the machine's network is plugged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Network {
-    /// An Ethernet adapter on USB, the host at 10.0.2.2.
+    /// An Ethernet adapter (on a Pi one on USB), the host at 10.0.2.2.
     #[default]
     Plugged,
     /// The same, with these ports of the device reachable at ports of the host: (host, device).
@@ -53,16 +99,14 @@ pub struct MachineSpec {
     pub name: String,
     /// The machine.
     pub machine: Machine,
-    /// What the machine starts with: `u-boot.bin`, or a kernel.
-    pub kernel: PathBuf,
+    /// The `u-boot.bin` that the machine starts with.
+    pub boots: PathBuf,
     /// Device tree.
     pub device_tree: Option<PathBuf>,
     /// Card; its size must be a power of two.
     pub card: Option<PathBuf>,
     /// Network.
     pub network: Network,
-    /// Kernel command line, only where a kernel is started directly.
-    pub append: Option<String>,
     /// Instructions are counted and time is virtual: the same figures on every run.
     pub virtual_time: bool,
     /// More arguments for QEMU.
@@ -134,38 +178,28 @@ fn arguments(spec: &MachineSpec, control: &Path) -> Vec<String> {
     let mut list: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| list.extend(words.iter().map(ToString::to_string));
     add(&["-machine", spec.machine.name()]);
-    if spec.machine == Machine::Virt {
-        add(&["-cpu", "cortex-a53", "-smp", "4", "-m", "1024"]);
-    }
     // Several threads spin on the idle cores of the raspi machines and starve the busy one.
     add(&["-accel", "tcg,thread=single", "-display", "none", "-monitor", "none"]);
-    add(&["-serial", "stdio", "-kernel", &spec.kernel.display().to_string()]);
+    let boots = spec.boots.display().to_string();
+    add(&["-serial", "stdio", spec.machine.boot_option(), &boots]);
     add(&["-qmp", &format!("unix:{},server=on,wait=off", control.display())]);
     if let Some(tree) = &spec.device_tree {
         add(&["-dtb", &tree.display().to_string()]);
     }
     if let Some(card) = &spec.card {
-        let drive = match spec.machine {
-            Machine::Virt => "if=none,id=card",
-            _ => "if=sd",
-        };
-        add(&["-drive", &format!("{drive},format=raw,file={}", card.display())]);
-        if spec.machine == Machine::Virt {
-            add(&["-device", "virtio-blk-pci,drive=card,romfile="]);
-        }
+        let interface = spec.machine.card_interface();
+        add(&["-drive", &format!("{interface},format=raw,file={}", card.display())]);
     }
-    if let Some(line) = &spec.append {
-        add(&["-append", line]);
-    }
+    add(spec.machine.devices());
     if spec.virtual_time {
         add(&["-icount", "shift=1,sleep=off"]);
     }
-    if let Some(netdev) = netdev(&spec.network) {
-        let device = match spec.machine {
-            Machine::Virt => "virtio-net-pci,netdev=n0,romfile=",
-            _ => "usb-net,netdev=n0",
-        };
-        add(&["-netdev", &netdev, "-device", device]);
+    match netdev(&spec.network) {
+        Some(netdev) => {
+            let device = format!("{},netdev=n0", spec.machine.network_adapter());
+            add(&["-netdev", &netdev, "-device", &device]);
+        }
+        None => add(&["-nic", "none"]),
     }
     list.extend(spec.arguments.iter().cloned());
     list

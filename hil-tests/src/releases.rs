@@ -2,6 +2,7 @@
 //! each. Built once through the image builder, kept in `target/hil/releases` by a digest of
 //! everything that goes in.
 
+use crate::board::Board;
 use crate::error::{Error, Result, file};
 use crate::paths;
 use image_builder::{Binaries, Fault, ImageSpec, Outputs};
@@ -9,14 +10,10 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
-/// The board of the stories.
-pub const BOARD: &str = "rpi3";
 /// Environment variable with a folder of device programs to use in place of building them.
 const PROGRAMS: &str = "HOLDFAST_PROGRAMS";
-/// Device tree of that board, as the kernel's build names it.
-const TREE: &str = "bcm2837-rpi-3-b.dtb";
 /// Seconds that a release waits which never becomes healthy.
 const SHORT_GATE_S: u32 = 20;
 /// Size of the file that makes a download long: above half a minute in QEMU.
@@ -35,6 +32,8 @@ const SOURCES: &[&str] = &[
 /// A built release.
 #[derive(Debug, Clone)]
 pub struct Release {
+    /// The board that it is for.
+    pub board: Board,
     /// Version for people.
     pub version: String,
     /// Sequence.
@@ -47,52 +46,71 @@ pub struct Release {
     pub slot_image: PathBuf,
     /// SD image, of releases that are flashed.
     pub image: Option<PathBuf>,
-    /// The device tree that the board's firmware would pass.
-    pub device_tree: PathBuf,
+    /// The device tree that the board's firmware would pass, when it passes one.
+    pub device_tree: Option<PathBuf>,
 }
 
-/// What all releases have in common.
+/// What all releases of a board have in common.
 pub struct Releases {
+    board: Board,
     keys: PathBuf,
     programs: PathBuf,
-    tree: PathBuf,
+    tree: Option<PathBuf>,
     inputs: [u8; 32],
     building: Mutex<()>,
 }
 
+/// One of the releases below.
+pub type Build = fn(&Releases) -> Result<Release>;
+
 impl Releases {
-    /// Every release of the stories.
-    pub const ALL: &[fn(&Self) -> Result<Release>] = &[
-        Self::first,
-        Self::second,
-        Self::third,
-        Self::large,
-        Self::never_healthy,
-        Self::panics_early,
-        Self::does_not_load,
-        Self::foreign,
-        Self::short_gate,
+    /// Every release of the stories, by board.
+    pub const ALL: &[(Board, &[Build])] = &[
+        (
+            Board::Rpi3,
+            &[
+                Self::first,
+                Self::second,
+                Self::third,
+                Self::large,
+                Self::never_healthy,
+                Self::panics_early,
+                Self::does_not_load,
+                Self::foreign,
+                Self::short_gate,
+            ],
+        ),
+        (Board::Rpi4, &[Self::first, Self::second]),
+        (Board::Virt, &[Self::first, Self::second]),
     ];
 
-    /// The releases of this work tree; keys, kernel, U-Boot and programs are made when missing.
+    /// The releases of this work tree for the stories' usual board; keys, kernel, U-Boot and
+    /// programs are made when missing.
     pub fn get() -> Result<&'static Self> {
-        static MADE: Mutex<()> = Mutex::new(());
-        static RELEASES: OnceLock<Releases> = OnceLock::new();
-        let _one = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(releases) = RELEASES.get() {
+        Self::of(Board::Rpi3)
+    }
+
+    /// The same for any board.
+    pub fn of(board: Board) -> Result<&'static Self> {
+        static MADE: Mutex<Vec<&'static Releases>> = Mutex::new(Vec::new());
+        let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(releases) = made.iter().find(|releases| releases.board == board) {
             return Ok(releases);
         }
-        let made = Self::prepare(&paths::hil()?.join("keys"))?;
-        Ok(RELEASES.get_or_init(|| made))
+        let releases = Self::prepare(board, &paths::hil()?.join("keys"))?;
+        // One for each board, as long as the process.
+        let releases: &'static Self = Box::leak(Box::new(releases));
+        made.push(releases);
+        Ok(releases)
     }
 
     /// The same with keys of another folder; made there when missing.
-    pub fn prepare(keys: &Path) -> Result<Self> {
+    pub fn prepare(board: Board, keys: &Path) -> Result<Self> {
         if !keys.join(image_builder::keys::KEY_SET).exists() {
             image_builder::keys::init(keys)?;
         }
-        let board = image_builder::board::load(BOARD)?;
-        let sources = image_builder::sources::obtain(&board)?;
+        let sources = image_builder::sources::obtain(&image_builder::board::load(board.id())?)?;
+        let tree = board.tree().map(|name| sources.dtb_dir.join(name));
         let given = std::env::var_os(PROGRAMS).map(PathBuf::from);
         let programs = given.map_or(Binaries::Build, Binaries::Prebuilt);
         let programs = image_builder::binaries::obtain(&programs)?;
@@ -104,13 +122,14 @@ impl Releases {
             add_file(&mut digest, &programs.join(name))?;
         }
         add_file(&mut digest, &keys.join(image_builder::keys::KEY_SET))?;
-        for part in [&sources.kernel, &sources.u_boot, &sources.dtb_dir.join(TREE)] {
+        for part in [&sources.kernel, &sources.u_boot].into_iter().chain(&tree) {
             add_file(&mut digest, part)?;
         }
         Ok(Self {
+            board,
             keys: keys.to_path_buf(),
             programs,
-            tree: sources.dtb_dir.join(TREE),
+            tree,
             inputs: digest.finalize().into(),
             building: Mutex::new(()),
         })
@@ -239,7 +258,7 @@ impl Releases {
 
     /// Any other release.
     pub fn build(&self, change: impl FnOnce(&mut ImageSpec)) -> Result<Release> {
-        let mut spec = ImageSpec::new(BOARD, "1.0.0", &self.keys);
+        let mut spec = ImageSpec::new(self.board.id(), "1.0.0", &self.keys);
         spec.binaries = Binaries::Prebuilt(self.programs.clone());
         spec.outputs = Outputs::Release;
         change(&mut spec);
@@ -251,8 +270,10 @@ impl Releases {
             image_builder::build(&spec, &folder)?;
             fs::write(&done, b"").map_err(file("write", &done))?;
         }
-        let name = |ending| folder.join(format!("holdfast-{}-{}.{ending}", BOARD, spec.version));
+        let stem = format!("holdfast-{}-{}", self.board.id(), spec.version);
+        let name = |ending| folder.join(format!("{stem}.{ending}"));
         Ok(Release {
+            board: self.board,
             manifest: name("manifest"),
             payload: name("payload"),
             slot_image: name("slot"),

@@ -11,6 +11,7 @@ use bootloader_config::rollback::{VAR_FLOOR, VAR_SEQUENCE};
 use bootloader_config::slots::{
     Mode, Reading, Slot, SlotState, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT, decide,
 };
+use hil::board::Board;
 use hil::error::{Error, ensure};
 use hil::qemu::{MachineSpec, Network, Qemu};
 use hil::{Result, device_tree, paths};
@@ -65,7 +66,7 @@ impl Bench {
         fs::create_dir_all(&folder).expect("a folder below the target folder");
         let dtbs = cache.kernel().map_err(unbuilt)?.dtbs;
         let tree = folder.join("qemu.dtb");
-        device_tree::for_qemu(&dtbs.join(TREE), &tree, "softdog")?;
+        device_tree::for_qemu(Board::Rpi3, &dtbs.join(TREE), &tree)?;
         let tree_bytes = fs::read(&tree).expect("just written");
         let good = volume(&tree_bytes, None)?;
         let wrong = volume(&tree_bytes, Some(Fault::KernelHash))?;
@@ -96,7 +97,7 @@ impl Bench {
     fn boot(&self, card: &Path, arguments: &[&str]) -> Result<String> {
         let mut machine = Qemu::start(&MachineSpec {
             name: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            kernel: self.u_boot.clone(),
+            boots: self.u_boot.clone(),
             device_tree: Some(self.tree.clone()),
             card: Some(card.to_path_buf()),
             network: Network::None,

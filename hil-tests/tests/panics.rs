@@ -1,12 +1,10 @@
 //! A kernel's last words survive the reset in memory, and the gateway that fell back tells them.
 //! The broken release is put into the slot by hand, so that no download stands before it.
 
-use bootloader_config::layout::SLOT_B;
-use bootloader_config::slots::{Slot, SlotState};
-use hil::error::{Error, ensure};
+use hil::error::ensure;
 use hil::gateway::Gateway;
 use hil::releases::Releases;
-use hil::{Result, checks, provision};
+use hil::{Result, provision};
 use protocol::control::{BootKind, BootReason, SlotName};
 
 #[test]
@@ -15,13 +13,7 @@ fn a_panic_is_told_after_the_fall_back() -> Result {
     let broken = releases.panics_early()?;
     let config = provision::stand_alone("panics");
     let mut gateway = Gateway::new("panics", &releases.first()?, &config)?;
-    let card = gateway.card()?;
-    let image = std::fs::read(&broken.slot_image).map_err(|e| Error::Story(e.to_string()))?;
-    card.write(SLOT_B.offset, &image)?;
-    let staged = SlotState::read(&checks::environment(card)?).stage_trial(Slot::B, 1);
-    let staged = staged.map_err(|e| Error::Story(format!("stage slot b: {e}")))?;
-    checks::set_slots(card, &staged)?;
-
+    gateway.stage(&broken, 1)?;
     gateway.power_on()?;
     gateway.expect("Kernel panic", hil::limits::BOOT)?;
     let status = gateway.wait_healthy()?;

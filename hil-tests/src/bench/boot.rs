@@ -10,6 +10,7 @@
 //! With a fleet server the clock is no longer our own: while the guest idles, virtual time jumps
 //! ahead of the server's answers. That figure is printed apart, as an upper bound.
 
+use crate::board::Board;
 use crate::error::{Error, Result, file};
 use crate::fleet_server::FleetServer;
 use crate::gateway::Gateway;
@@ -73,7 +74,7 @@ struct Row {
 
 /// Runs the three systems and prints the table.
 pub fn run() -> Result {
-    let releases = Releases::prepare(&paths::hil()?.join("keys"))?;
+    let releases = Releases::prepare(Board::Rpi3, &paths::hil()?.join("keys"))?;
     let kernel = scripted(&releases, "bench-kernel", KERNEL_ALONE)?;
     let busybox = scripted(&releases, "bench-busybox", BUSYBOX)?;
     let rows = [

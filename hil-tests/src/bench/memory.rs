@@ -2,6 +2,7 @@
 //! nothing to do. The figure is the proportional set size that init reads for each service, in
 //! which a page that several processes share counts once in all.
 
+use crate::board::Board;
 use crate::error::Result;
 use crate::fleet_server::FleetServer;
 use crate::gateway::Gateway;
@@ -18,7 +19,7 @@ const AIM_KIB: u32 = 12 << 10;
 
 /// Boots, waits, prints the table.
 pub fn run() -> Result {
-    let releases = Releases::prepare(&paths::hil()?.join("keys"))?;
+    let releases = Releases::prepare(Board::Rpi3, &paths::hil()?.join("keys"))?;
     let release = releases.first()?;
     let fleet = FleetServer::start("bench-memory", releases.keys())?;
     let config = fleet.device_toml("bench-memory")?;

@@ -19,12 +19,15 @@ fn main() -> ExitCode {
 
 fn build() -> Result {
     let start = Instant::now();
-    let releases = Releases::get()?;
-    for build in Releases::ALL {
-        let release = build(releases)?;
-        println!("{:6.1} s  release {}", start.elapsed().as_secs_f64(), release.version);
+    for (board, builds) in Releases::ALL {
+        let releases = Releases::of(*board)?;
+        for build in *builds {
+            let release = build(releases)?;
+            let seconds = start.elapsed().as_secs_f64();
+            println!("{seconds:6.1} s  release {} for {}", release.version, board.id());
+        }
     }
-    samples::signed(releases)?;
+    samples::signed(Releases::get()?)?;
     println!("{:6.1} s  sample app", start.elapsed().as_secs_f64());
     Ok(())
 }
