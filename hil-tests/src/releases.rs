@@ -18,6 +18,15 @@ const PROGRAMS: &str = "HOLDFAST_PROGRAMS";
 const SHORT_GATE_S: u32 = 20;
 /// Size of the file that makes a download long: above half a minute in QEMU.
 const LARGE_BYTES: usize = 8 << 20;
+/// A cgroup's freezer stops PID 1 wherever it is; no signal could.
+const FREEZES_INIT: &str = "F=/sys/fs/cgroup/frozen
+/bin/busybox mkdir $F
+echo 1 >$F/cgroup.procs
+echo 1 >$F/cgroup.freeze";
+/// A kernel that panics and was told not to restart: other processors are stopped, nothing is
+/// scheduled any more.
+const STOPS_KERNEL: &str = "echo 0 >/proc/sys/kernel/panic
+echo c >/proc/sysrq-trigger";
 /// What decides an image's bytes besides the spec and the programs.
 const SOURCES: &[&str] = &[
     "image-builder/src",
@@ -78,10 +87,11 @@ impl Releases {
                 Self::does_not_load,
                 Self::foreign,
                 Self::short_gate,
+                Self::init_hangs,
             ],
         ),
         (Board::Rpi4, &[Self::first, Self::second]),
-        (Board::Virt, &[Self::first, Self::second]),
+        (Board::Virt, &[Self::first, Self::second, Self::init_hangs, Self::kernel_hangs]),
     ];
 
     /// The releases of this work tree for the stories' usual board; keys, kernel, U-Boot and
@@ -216,6 +226,25 @@ impl Releases {
         })
     }
 
+    /// PID 1 hangs: it is frozen in the middle of its work, with the watchdog open.
+    pub fn init_hangs(&self) -> Result<Release> {
+        let overlay = sabotage("init-hangs", FREEZES_INIT)?;
+        self.build(|spec| {
+            number(spec, "2.6.0-init-hangs", 16);
+            spec.overlays.push(overlay);
+        })
+    }
+
+    /// The kernel stops for good: it crashes and does not restart by itself.
+    pub fn kernel_hangs(&self) -> Result<Release> {
+        let overlay = sabotage("kernel-hangs", STOPS_KERNEL)?;
+        self.build(|spec| {
+            number(spec, "2.7.0-kernel-hangs", 17);
+            spec.trial_attempts = 1;
+            spec.overlays.push(overlay);
+        })
+    }
+
     /// A kernel that is not what the FIT says, behind a good signature.
     pub fn does_not_load(&self) -> Result<Release> {
         self.build(|spec| {
@@ -299,6 +328,26 @@ impl Releases {
 fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {
     spec.version = version.into();
     spec.sequence = sequence;
+}
+
+/// An overlay with a service that runs a shell script as root, without confinement. The health gate
+/// waits for it in vain, so that a trial is not confirmed before the script has done its work.
+fn sabotage(name: &str, script: &str) -> Result<PathBuf> {
+    let manifest = "name = \"saboteur\"\ncommand = \"/sbin/saboteur\"\n\
+                    ready = \"notify\"\nrequired = true\n";
+    let script = format!("#!/bin/busybox sh\n{script}\n");
+    let busybox = busybox()?;
+    let program = fs::read(&busybox).map_err(file("read", &busybox))?;
+    overlay(name, |folder| {
+        put(folder, "etc/holdfast/services/saboteur.toml", manifest.as_bytes(), 0o644)?;
+        put(folder, "sbin/saboteur", script.as_bytes(), 0o755)?;
+        put(folder, "bin/busybox", &program, 0o755)
+    })
+}
+
+/// Debian's static busybox for the device's processor; in no image but those of tests and benches.
+pub(crate) fn busybox() -> Result<PathBuf> {
+    Ok(image_builder::sources::Cache::open()?.busybox()?)
 }
 
 /// An empty folder that `fill` puts files into.

@@ -15,6 +15,10 @@ use protocol::{keys::to_hex, release::CHUNK_SIZE};
 /// Volume id of the slot's FAT.
 const VOLUME_ID: u32 = 0x510f_b007;
 
+/// How a machine that does not work comes to be reset: a panic restarts after 5 s; the kernel's own
+/// watchdog ends in a panic, so that pstore keeps who it was.
+const RESETS: &str = "panic=5 softdog.soft_panic=1";
+
 /// What goes into a slot image.
 pub struct SlotParts<'a> {
     /// Board id.
@@ -106,7 +110,7 @@ fn cmdline(root_size: u64, tree: &verity::Tree, extra: &str) -> String {
     let extra = if extra.is_empty() { String::new() } else { format!(" {extra}") };
     format!(
         "setenv bootargs \"console=${{hf_console}} ro root=/dev/dm-1 dm-mod.waitfor=${{hf_dev}} \
-         dm-mod.create=\\\"{linear};{verity}\\\" init=/sbin/init panic=5 \
+         dm-mod.create=\\\"{linear};{verity}\\\" init=/sbin/init {RESETS} \
          holdfast.slot=${{hf_slot}} holdfast.boot=${{hf_boot}}{extra}\"\n"
     )
 }

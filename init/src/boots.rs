@@ -1,8 +1,27 @@
 //! Why the machine started, and the record of the last boots. Before an orderly end the reason is
 //! written to [`REASON`]; it is read and removed at the next start, so an end that nobody ordered
 //! leaves none.
+//!
+//! The reason is what the first row says that holds; nothing is guessed beyond the last:
+//!
+//! | found | reason |
+//! |---|---|
+//! | a panic of the kernel's own watchdog | watchdog |
+//! | another panic | panic |
+//! | a fallback, and the watchdog says that it was it | watchdog |
+//! | a recorded reason | that one |
+//! | the watchdog says that it was it | watchdog |
+//! | the memory outlived the end, or `/data` cannot be read | unknown |
+//! | none of these | cold: the power was gone |
+//!
+//! A panic is surest. What was recorded comes before the watchdog, as its bit may be that of an end
+//! that was ordered and then hung; but not on a fallback: what was recorded then may be the reboot
+//! into the trial that came between. Memory that kept the last run's log had power all the time:
+//! something reset the machine that left no trace, as a hardware watchdog does whose driver does
+//! not say.
 
 use crate::{Result, error::At, files};
+use board_support::watchdog::SOFTDOG_PANIC;
 use protocol::control::{BootReason, BootRecord};
 use std::{
     fs,
@@ -30,8 +49,6 @@ const PANIC_LINES: usize = 8;
 const PANIC_BYTES: usize = 1000;
 /// Characters of each of these lines.
 const PANIC_LINE_CHARACTERS: usize = 160;
-/// The watchdog bit (`WDIOF_CARDRESET`).
-const WATCHDOG_RESET: u32 = 0x20;
 
 /// What of the last end could be found.
 #[derive(Debug, Default)]
@@ -40,76 +57,81 @@ pub struct Evidence {
     pub panic: Option<String>,
     /// What an orderly end recorded.
     pub recorded: Option<BootReason>,
-    /// The watchdog says that it reset the machine.
-    pub watchdog: bool,
+    /// Whether the watchdog says that it reset the machine; `None` where it does not say.
+    pub watchdog: Option<bool>,
+    /// The kernel's log of the last run was still in memory.
+    pub memory_kept: bool,
     /// Whether /data could be looked at.
     pub data: bool,
     /// The boot loader fell back.
     pub fallback: bool,
 }
 
-/// The reason, from what was found. A panic is surest; what was recorded comes before the watchdog,
-/// as its bit survives a reboot on some boards, but not on a fallback: what was recorded then was
-/// the reboot into the trial that came between. Nothing at all with a readable /data is a loss of
-/// power.
+/// The reason, from what was found, by the table above.
 pub fn reason(evidence: Evidence) -> BootReason {
     match evidence {
+        Evidence { panic: Some(text), .. } if text.contains(SOFTDOG_PANIC) => BootReason::Watchdog,
         Evidence { panic: Some(text), .. } => BootReason::Panic(text),
-        Evidence { watchdog: true, fallback: true, .. } => BootReason::Watchdog,
+        Evidence { watchdog: Some(true), fallback: true, .. } => BootReason::Watchdog,
         Evidence { recorded: Some(reason), .. } => reason,
-        Evidence { watchdog: true, .. } => BootReason::Watchdog,
-        Evidence { data: true, .. } => BootReason::Cold,
-        _ => BootReason::Unknown,
+        Evidence { watchdog: Some(true), .. } => BootReason::Watchdog,
+        Evidence { memory_kept: true, .. } | Evidence { data: false, .. } => BootReason::Unknown,
+        _ => BootReason::Cold,
     }
 }
 
-/// Collects the evidence; what pstore holds is saved to /data and removed.
-pub fn investigate(data: bool, fallback: bool, warnings: &mut Vec<String>) -> Evidence {
+/// Collects the evidence besides what the caller knows; what pstore holds is saved to /data and
+/// removed.
+pub fn investigate(
+    data: bool,
+    fallback: bool,
+    watchdog: Option<bool>,
+    warnings: &mut Vec<String>,
+) -> Evidence {
     let recorded = files::read_bounded(REASON, 64 << 10)
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let _ = fs::remove_file(REASON);
-    let panic = match save_pstore(Path::new(PSTORE), Path::new(PSTORE_SAVED)) {
-        Ok(panic) => panic,
-        Err(error) => {
-            warnings.push(error.to_string());
-            None
-        }
-    };
-    Evidence { panic, recorded, watchdog: watchdog_bit(), data, fallback }
+    let pstore = save_pstore(Path::new(PSTORE), Path::new(PSTORE_SAVED));
+    let Kept { panic, console } = pstore.unwrap_or_else(|error| {
+        warnings.push(error.to_string());
+        Kept::default()
+    });
+    Evidence { panic, recorded, watchdog, memory_kept: console, data, fallback }
 }
 
-fn watchdog_bit() -> bool {
-    let Ok(entries) = fs::read_dir("/sys/class/watchdog") else { return false };
-    entries.flatten().any(|entry| {
-        files::read_line(entry.path().join("bootstatus"))
-            .and_then(|text| text.parse::<u32>().ok())
-            .is_some_and(|bits| bits & WATCHDOG_RESET != 0)
-    })
+/// What pstore had of the last run.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    /// Last words of a kernel that panicked.
+    panic: Option<String>,
+    /// Whether the console's log was there: the kernel keeps it of every run.
+    console: bool,
 }
 
-fn save_pstore(from: &Path, to: &Path) -> Result<Option<String>> {
-    let Ok(entries) = fs::read_dir(from) else { return Ok(None) };
+fn save_pstore(from: &Path, to: &Path) -> Result<Kept> {
+    let mut kept = Kept::default();
+    let Ok(entries) = fs::read_dir(from) else { return Ok(kept) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    let mut panic = None;
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = fs::read(&path).unwrap_or_default();
+        kept.console |= name.starts_with("console-");
         if name.starts_with("dmesg-") {
-            panic.get_or_insert_with(|| last_words(&String::from_utf8_lossy(&bytes)));
+            kept.panic.get_or_insert_with(|| last_words(&String::from_utf8_lossy(&bytes)));
             fs::create_dir_all(to).at("create", to)?;
-            let kept = bytes.len().min(SAVED_SIZE_LIMIT as usize);
+            let length = bytes.len().min(SAVED_SIZE_LIMIT as usize);
             // the clock alone may stand at its floor at each boot of a row of panics
             let boot = files::read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default();
             let boot = boot.get(..8).unwrap_or_default();
             let saved = to.join(format!("{:010}-{boot}-{name}", crate::clock::now_s()));
-            files::replace(saved, &bytes[bytes.len() - kept..], 0o600)?;
+            files::replace(saved, &bytes[bytes.len() - length..], 0o600)?;
         }
         fs::remove_file(&path).at("remove", &path)?;
     }
     forget_old(to);
-    Ok(panic)
+    Ok(kept)
 }
 
 fn forget_old(directory: &Path) {
@@ -207,22 +229,34 @@ mod tests {
     #[test]
     fn the_surest_evidence_wins() {
         let asked = BootReason::Reboot("asked".into());
-        for (panic, recorded, watchdog, data, fallback, expected) in [
-            (true, true, true, true, true, BootReason::Panic("oops".into())),
-            (false, true, true, true, true, BootReason::Watchdog),
-            (false, true, true, true, false, asked.clone()),
-            (false, false, true, true, false, BootReason::Watchdog),
-            (false, false, false, true, false, BootReason::Cold),
-            (false, false, false, false, false, BootReason::Unknown),
+        let softdog = format!("Kernel panic - not syncing: {SOFTDOG_PANIC}");
+        let panic = || BootReason::Panic("oops".into());
+        let row = |panic: &str, recorded: bool, watchdog, memory_kept, data| Evidence {
+            panic: (!panic.is_empty()).then(|| panic.into()),
+            recorded: recorded.then(|| asked.clone()),
+            watchdog,
+            memory_kept,
+            data,
+            fallback: false,
+        };
+        let fallback = |evidence: Evidence| Evidence { fallback: true, ..evidence };
+        for (evidence, expected) in [
+            (row(&softdog, true, None, true, true), BootReason::Watchdog),
+            (row("oops", true, Some(true), true, true), panic()),
+            (row("oops", false, Some(true), true, false), panic()),
+            (row("", true, Some(true), true, true), asked.clone()),
+            (fallback(row("", true, Some(true), true, true)), BootReason::Watchdog),
+            (fallback(row("", true, Some(false), true, true)), asked.clone()),
+            (row("", false, Some(true), true, false), BootReason::Watchdog),
+            (row("", false, Some(true), false, true), BootReason::Watchdog),
+            (row("", false, Some(false), true, true), BootReason::Unknown),
+            (row("", false, None, true, true), BootReason::Unknown),
+            (row("", false, None, false, false), BootReason::Unknown),
+            (row("", false, Some(false), false, true), BootReason::Cold),
+            (row("", false, None, false, true), BootReason::Cold),
         ] {
-            let evidence = Evidence {
-                panic: panic.then(|| "oops".into()),
-                recorded: recorded.then(|| asked.clone()),
-                watchdog,
-                data,
-                fallback,
-            };
-            assert_eq!(reason(evidence), expected);
+            let told = format!("{evidence:?}");
+            assert_eq!(reason(evidence), expected, "{told}");
         }
     }
 
@@ -235,14 +269,16 @@ mod tests {
                    <4>[ 1.2] Call trace:\n";
         fs::write(from.join("dmesg-ramoops-0"), log).unwrap();
         fs::write(from.join("console-ramoops-0"), "console").unwrap();
-        let words = save_pstore(&from, &to).unwrap().unwrap();
+        let kept = save_pstore(&from, &to).unwrap();
+        assert!(kept.console);
+        let words = kept.panic.unwrap();
         assert!(
             words.ends_with("[ 1.0] hello\n[ 1.1] Kernel panic - not syncing: gone"),
             "{words}"
         );
         assert_eq!(fs::read_dir(&from).unwrap().count(), 0);
         assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
-        assert_eq!(save_pstore(&from, &to).unwrap(), None);
+        assert_eq!(save_pstore(&from, &to).unwrap(), Kept::default());
         fs::remove_dir_all(&dir).unwrap();
     }
 

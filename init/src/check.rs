@@ -19,6 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The longest that [`run`] waits without a look around: the watchdog waits for its caller's turn.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 /// Between two messages about progress: a long check must look alive, a short one be silent.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// What a check that was told to end may take to note what it has done.
@@ -31,6 +33,14 @@ const KEPT_FINDINGS: usize = 20;
 const LINE_LIMIT: usize = 200;
 /// Bits of e2fsck's exit code that mean that all is in order: errors corrected, restart advised.
 const CORRECTED: i32 = 1 | 2;
+
+/// What the caller does while a check runs.
+pub struct Seen<'a> {
+    /// Tells a person how far it is.
+    pub say: &'a mut dyn FnMut(&str),
+    /// Every few seconds: the check may take longer than a watchdog waits.
+    pub turn: &'a mut dyn FnMut(),
+}
 
 /// What came of a check.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +63,7 @@ pub fn run(
     arguments: &[String],
     device: &Path,
     deadline: Instant,
-    say: &mut dyn FnMut(&str),
+    seen: &mut Seen<'_>,
 ) -> Report {
     let mut report = Report {
         outcome: Outcome::NotRun,
@@ -69,10 +79,10 @@ pub fn run(
             return report;
         }
     };
-    let in_time = read(output, deadline, &mut report, say);
-    let status = if in_time { wait(&mut child, deadline) } else { None };
+    let in_time = read(output, deadline, &mut report, seen);
+    let status = if in_time { wait(&mut child, deadline, seen) } else { None };
     let Some(status) = status else {
-        let ended = end(&mut child).is_some();
+        let ended = end(&mut child, seen).is_some();
         let ending = if ended { "ended, its time was up" } else { "its time was up, and it hangs" };
         return Report { outcome: Outcome::Cut, ending: ending.into(), mended: true, ..report };
     };
@@ -98,12 +108,7 @@ fn start(program: &Path, arguments: &[String], device: &Path) -> io::Result<(Chi
 }
 
 /// Reads until the end of the output; `false` when the deadline came before.
-fn read(
-    mut output: File,
-    deadline: Instant,
-    report: &mut Report,
-    say: &mut dyn FnMut(&str),
-) -> bool {
+fn read(mut output: File, deadline: Instant, report: &mut Report, seen: &mut Seen<'_>) -> bool {
     let mut next_progress = Instant::now() + PROGRESS_EVERY;
     let mut line = Vec::new();
     loop {
@@ -111,7 +116,9 @@ fn read(
         if left.is_zero() {
             return false;
         }
-        let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        (seen.turn)();
+        let wait = left.min(TURN_EVERY);
+        let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&wait)) {
             Ok(0) | Err(_) => continue,
             Ok(_) => {}
@@ -135,7 +142,7 @@ fn read(
                 && Instant::now() >= next_progress
             {
                 next_progress = Instant::now() + PROGRESS_EVERY;
-                say(&progress);
+                (seen.say)(&progress);
             }
             line.clear();
         }
@@ -173,8 +180,9 @@ fn is_finding(text: &str) -> bool {
 }
 
 /// Waits for a process that has closed its output.
-fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+fn wait(child: &mut Child, deadline: Instant, seen: &mut Seen<'_>) -> Option<ExitStatus> {
     loop {
+        (seen.turn)();
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
@@ -186,11 +194,11 @@ fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
 }
 
 /// Ends a check whose time is up.
-fn end(child: &mut Child) -> Option<ExitStatus> {
+fn end(child: &mut Child, seen: &mut Seen<'_>) -> Option<ExitStatus> {
     [Signal::TERM, Signal::KILL].into_iter().find_map(|signal| {
         let pid = Pid::from_child(child);
         let _ = kill_process(pid, signal);
-        wait(child, Instant::now() + END_WAIT)
+        wait(child, Instant::now() + END_WAIT, seen)
     })
 }
 
@@ -214,8 +222,9 @@ mod tests {
         let arguments = ["-c".to_string(), script.into()];
         let device = Path::new("/dev/null");
         let deadline = Instant::now() + limit;
-        let report =
-            run(Path::new("/bin/sh"), &arguments, device, deadline, &mut |t| said.push(t.into()));
+        let mut say = |text: &str| said.push(text.to_string());
+        let seen = &mut Seen { say: &mut say, turn: &mut || {} };
+        let report = run(Path::new("/bin/sh"), &arguments, device, deadline, seen);
         (report, said)
     }
 
@@ -231,7 +240,8 @@ mod tests {
     fn e2fsck(path: &Path, arguments: &[&str]) -> Report {
         let arguments: Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
         let deadline = Instant::now() + PATIENCE;
-        run(Path::new("/sbin/e2fsck"), &arguments, path, deadline, &mut |_| {})
+        let seen = &mut Seen { say: &mut |_| {}, turn: &mut || {} };
+        run(Path::new("/sbin/e2fsck"), &arguments, path, deadline, seen)
     }
 
     #[test]
@@ -258,10 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_check_lets_its_caller_have_its_turn() {
+        let silent = "exec >&- 2>&-; sleep 1";
+        for script in ["sleep 3", silent] {
+            let arguments = ["-c".to_string(), script.into()];
+            let (device, deadline) = (Path::new("/dev/null"), Instant::now() + PATIENCE);
+            let mut turns = 0;
+            let seen = &mut Seen { say: &mut |_| {}, turn: &mut || turns += 1 };
+            let report = run(Path::new("/bin/sh"), &arguments, device, deadline, seen);
+            assert_eq!(report.outcome, Outcome::Sound, "{script}");
+            assert!(turns > 1, "{script}: {turns} turns");
+        }
+    }
+
+    #[test]
     fn a_checker_that_is_not_there_is_no_check() {
         let deadline = Instant::now() + PATIENCE;
         let none = Path::new("/sbin/no-such-checker");
-        let report = run(none, &[], Path::new("/dev/null"), deadline, &mut |_| {});
+        let seen = &mut Seen { say: &mut |_| {}, turn: &mut || {} };
+        let report = run(none, &[], Path::new("/dev/null"), deadline, seen);
         assert_eq!(report.outcome, Outcome::NotRun);
         assert!(report.ending.contains("/sbin/no-such-checker"), "{}", report.ending);
     }

@@ -56,12 +56,12 @@ pub struct Data {
 
 /// Mounts `/data`, after the checks and repairs that it needs, and puts back from the spare copy
 /// what was lost.
-pub fn mount_data(disk: Option<&Disk>, warnings: &mut Vec<String>) -> Data {
+pub fn mount_data(disk: Option<&Disk>, turn: &mut dyn FnMut(), warnings: &mut Vec<String>) -> Data {
     let _ = fs::create_dir(DATA);
     let spare = disk.map(|disk| Spare::new(disk.device(), SYSTEM.into()));
     let note = spare.as_ref().and_then(Spare::take_note);
     let story = match disk.ok_or_else(|| Error::invalid("boot disk", "not found")) {
-        Ok(disk) => bring_up(disk, note.as_deref(), warnings),
+        Ok(disk) => bring_up(disk, note.as_deref(), turn, warnings),
         Err(error) => Err(error),
     };
     let (device, story) = story.unwrap_or_else(|error| {
@@ -119,6 +119,7 @@ fn find(disk: &Disk) -> Option<Partition> {
 fn bring_up(
     disk: &Disk,
     note: Option<&str>,
+    turn: &mut dyn FnMut(),
     warnings: &mut Vec<String>,
 ) -> Result<(PathBuf, Story)> {
     let partition =
@@ -133,6 +134,7 @@ fn bring_up(
         template: Path::new(TEMPLATE),
         label: layout::DATA_LABEL,
         limit: recover::CHECK_LIMIT,
+        turn,
     };
     let mut mount = || Ok(mount(&partition.device, DATA, "ext4", DATA_FLAGS, DATA_OPTIONS)?);
     let story = recover::bring_up(&partition.device, note, tools, &mut mount);

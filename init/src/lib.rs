@@ -12,7 +12,7 @@
 //! | [`spare`], [`guard`] | the spare copy in the gap; the data partition while the machine runs |
 //! | [`provision`], [`facts`], [`boots`], [`floor`] | `device.toml`; this boot; the last boots; the clock's floor |
 //! | [`slots`] | the U-Boot environment on the disk |
-//! | [`panel`] | status LED and reset button |
+//! | [`panel`], [`watchdog`] | status LED and reset button; who pets the watchdog, and when |
 //! | [`files`], [`clock`], [`memory`] | small files; times; memory of processes |
 //! | [`root`] | where the base services find their files |
 //! | [`net`] | netd: link, DHCPv4, DNS |
@@ -56,5 +56,6 @@ pub mod supervisor;
 mod sys_block;
 mod sys_signal;
 pub mod time;
+pub mod watchdog;
 
 pub use error::{Error, Result};

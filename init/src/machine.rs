@@ -20,13 +20,9 @@ use crate::{
     slots::{self, SlotStore},
     supervisor::{Action, Supervisor},
     sys_signal::Signals,
+    watchdog::Keeper,
 };
-use board_support::{
-    Board,
-    board::BOARD_FILE,
-    button::Press,
-    watchdog::{self, Watchdog},
-};
+use board_support::{Board, board::BOARD_FILE, button::Press};
 use bootloader_config::slots::Reading;
 use protocol::{
     control::{BootKind, BootReason, BootRecord, Health, INIT_SOCKET, SlotName},
@@ -42,8 +38,6 @@ use std::{collections::BTreeMap, fs, fs::File, io::Read, path::Path};
 const DISK_WAIT_MS: u64 = 5_000;
 /// Longest sleep of the loop: the warnings about temperature and data are looked at this often.
 const IDLE_MS: u64 = 30_000;
-/// Time-out of the watchdog in seconds: the Raspberry Pi's can do 15 at most.
-const WATCHDOG_TIMEOUT_S: u32 = 15;
 /// Bytes of one service's output that are taken in one turn, so that a flood does not starve the
 /// others.
 const OUTPUT_TURN: usize = 16 << 10;
@@ -57,7 +51,6 @@ pub struct Machine {
     pub(crate) facts: Facts,
     pub(crate) config: DeviceConfig,
     pub(crate) hostname: String,
-    pub(crate) board: Board,
     pub(crate) reason: BootReason,
     pub(crate) warnings: Vec<String>,
     pub(crate) supervisor: Supervisor,
@@ -72,9 +65,7 @@ pub struct Machine {
     pub(crate) boots: BootLog,
     signals: Option<Signals>,
     server: Option<control::Server>,
-    watchdog: Option<Watchdog>,
-    watchdog_next: u64,
-    watchdog_opened: bool,
+    pub(crate) watchdog: Keeper,
     pub(crate) shutdown: Option<shutdown::Shutdown>,
     pub(crate) panel: crate::panel::Panel,
     pub(crate) guard: Guard,
@@ -84,6 +75,11 @@ impl Machine {
     /// Brings the system up to the point where services can start.
     pub fn boot() -> Self {
         let mut warnings = early::prepare();
+        let board = Board::read(Path::new(BOARD_FILE)).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Board::unknown()
+        });
+        let mut watchdog = Keeper::open(board.device.watchdog.as_deref(), &mut warnings);
         let signals =
             Signals::open().map_err(|error| warnings.push(format!("signals: {error}"))).ok();
         let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOff);
@@ -98,19 +94,18 @@ impl Machine {
         raise_clock(facts.release.build_time, &mut warnings);
         let disk = find_disk();
         data::mount_boot(disk.as_ref(), &mut warnings);
-        let mut data = data::mount_data(disk.as_ref(), &mut warnings);
+        let mut pet = || drop(watchdog.turn(clock::now_ms()));
+        let mut data = data::mount_data(disk.as_ref(), &mut pet, &mut warnings);
         let floor = floor::floor(Path::new(floor::STORED), facts.release.build_time);
         raise_clock(floor, &mut warnings);
         let config = provision::configuration(&mut warnings);
         let hostname = set_hostname(&config, &facts, &mut warnings);
-        let board = Board::read(Path::new(BOARD_FILE)).unwrap_or_else(|error| {
-            warnings.push(error.to_string());
-            Board::unknown()
-        });
         let fallback = facts.kind == BootKind::Fallback;
-        let mut evidence = boots::investigate(data.mounted, fallback, &mut warnings);
+        let last = watchdog.ended_last_run();
+        let mut evidence = boots::investigate(data.mounted, fallback, last, &mut warnings);
+        // The note was made when /data took nothing any more: what is recorded there is older.
         let noted = data.note.take().map(BootReason::Reboot);
-        evidence.recorded = evidence.recorded.or(noted);
+        evidence.recorded = noted.or(evidence.recorded);
         let reason = boots::reason(evidence);
         let (supervisor, logs) = load_services(&config, &mut warnings);
         let server = control::Server::listen(INIT_SOCKET)
@@ -128,7 +123,6 @@ impl Machine {
             facts,
             config,
             hostname,
-            board,
             reason,
             warnings: Vec::new(),
             supervisor,
@@ -137,9 +131,7 @@ impl Machine {
             probe: Probe::default(),
             signals,
             server,
-            watchdog: None,
-            watchdog_next: 0,
-            watchdog_opened: false,
+            watchdog,
             shutdown: None,
             panel,
             guard: Guard::new(data),
@@ -150,6 +142,11 @@ impl Machine {
         // In this order: a trial that is forgotten before it is recorded was never there.
         machine.record_boot();
         machine.settle_fallback();
+        match machine.watchdog.begin_loop() {
+            Ok(Some((name, seconds))) => kmsg::notice(&format!("watchdog {name}, {seconds} s")),
+            Ok(None) => {}
+            Err(error) => machine.warn(format!("watchdog: {error}")),
+        }
         machine
     }
 
@@ -172,7 +169,9 @@ impl Machine {
                 self.begin_shutdown(false, BootReason::Reboot("reset button".into()));
             }
         }
-        self.pet(now);
+        if let Err(error) = self.watchdog.turn(now) {
+            self.warn(format!("watchdog: {error}"));
+        }
         self.step_shutdown(now);
     }
 
@@ -193,7 +192,7 @@ impl Machine {
         let mut deadline = now + IDLE_MS;
         let mut earlier = |at: Option<u64>| deadline = deadline.min(at.unwrap_or(u64::MAX));
         earlier(self.supervisor.next_deadline());
-        earlier(self.watchdog.as_ref().map(|_| self.watchdog_next));
+        earlier(self.watchdog.next_deadline());
         match &self.shutdown {
             Some(shutdown) => earlier(Some(shutdown.deadline)),
             None => {
@@ -303,10 +302,6 @@ impl Machine {
                 Action::Signal(pid, signal) => send(pid, signal),
             }
         }
-        if !self.watchdog_opened && self.shutdown.is_none() {
-            self.watchdog_opened = true;
-            self.open_watchdog();
-        }
     }
 
     fn start(&mut self, index: usize, now: u64) {
@@ -328,26 +323,6 @@ impl Machine {
                 ));
                 self.supervisor.start_failed(index, error.to_string(), now);
             }
-        }
-    }
-
-    fn open_watchdog(&mut self) {
-        let opened = watchdog::chosen(self.board.device.watchdog.as_deref())
-            .and_then(|kind| Watchdog::open(kind, WATCHDOG_TIMEOUT_S));
-        match opened {
-            Ok(watchdog) => self.watchdog = watchdog,
-            Err(error) => self.warn(format!("watchdog: {error}")),
-        }
-    }
-
-    fn pet(&mut self, now: u64) {
-        let Some(watchdog) = &mut self.watchdog else { return };
-        if now < self.watchdog_next {
-            return;
-        }
-        self.watchdog_next = now + u64::from(watchdog.timeout_s) * 1000 / 3;
-        if let Err(error) = watchdog.pet() {
-            self.warn(format!("watchdog: {error}"));
         }
     }
 

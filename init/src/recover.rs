@@ -27,7 +27,6 @@ const TEMPLATE_LIMIT: u64 = 1 << 20;
 const SHOWN_FINDINGS: usize = 10;
 
 /// What is needed besides the partition.
-#[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
     /// e2fsck.
     pub checker: &'a Path,
@@ -37,6 +36,8 @@ pub struct Tools<'a> {
     pub label: &'a str,
     /// [`CHECK_LIMIT`].
     pub limit: Duration,
+    /// Called every few seconds while a check runs.
+    pub turn: &'a mut dyn FnMut(),
 }
 
 /// What was done.
@@ -54,7 +55,7 @@ pub struct Story {
 pub fn bring_up(
     device: &Path,
     why: Option<&str>,
-    tools: Tools<'_>,
+    mut tools: Tools<'_>,
     mount: &mut dyn FnMut() -> io::Result<()>,
 ) -> Story {
     let mut story = Story::default();
@@ -79,7 +80,8 @@ pub fn bring_up(
             Step::Preen | Step::FullCheck | Step::BackupCheck => {
                 let arguments = arguments(step, backup);
                 let mut say = |text: &str| kmsg::notice(&format!("data partition: check: {text}"));
-                let report = check::run(tools.checker, &arguments, device, deadline, &mut say);
+                let seen = &mut check::Seen { say: &mut say, turn: &mut tools.turn };
+                let report = check::run(tools.checker, &arguments, device, deadline, seen);
                 tell(step, &report, &mut story);
                 report.outcome
             }

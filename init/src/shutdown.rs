@@ -1,6 +1,6 @@
 //! The orderly end: services stopped, dependents first; the rest killed; the reason recorded; /data
 //! and /boot unmounted; then reboot or power-off. A service that does not stop costs its time-out,
-//! never the reboot.
+//! never the reboot; a card or a kernel that hangs costs the watchdog's.
 
 use crate::{boots, clock, data, early, kmsg, machine::Machine};
 use protocol::control::BootReason;
@@ -55,6 +55,9 @@ impl Machine {
         }
         if let Err(error) = boots::record_reason(&reason) {
             kmsg::warning(&error.to_string());
+        }
+        if let Err(error) = self.watchdog.begin_end() {
+            kmsg::warning(&format!("watchdog: {error}"));
         }
         kill_the_rest();
         if let Some(warning) = self.guard.save() {

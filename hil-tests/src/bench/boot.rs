@@ -16,13 +16,13 @@ use crate::fleet_server::FleetServer;
 use crate::gateway::Gateway;
 use crate::provision;
 use crate::qemu::Qemu;
-use crate::releases::{Release, Releases};
+use crate::releases::{Release, Releases, busybox};
 use crate::{limits, paths};
 use image_builder::Outputs;
 use protocol::device::DeviceConfig;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the scripts of the two other systems print.
 const MARK: &str = "bench: ";
@@ -159,12 +159,6 @@ fn scripted(releases: &Releases, name: &str, init: &str) -> Result<Release> {
         spec.overlays.push(folder);
         spec.outputs = Outputs::Image;
     })
-}
-
-/// Debian's static busybox for the device's processor.
-fn busybox() -> Result<PathBuf> {
-    let cache = image_builder::sources::Cache::open()?;
-    Ok(cache.busybox()?)
 }
 
 fn put(path: &Path, content: &[u8]) -> Result {

@@ -80,6 +80,7 @@ impl Bench {
             template: &self.folder.join("template"),
             label: "data",
             limit: CHECK_LIMIT,
+            turn: &mut || {},
         };
         let story = bring_up(&self.volume(), why, tools, &mut || self.mount());
         let kept = self.folder.join("mnt/kept").exists();
