@@ -12,6 +12,9 @@
 //!   open serial line must not stop it. A developer's U-Boot is a build with another fragment.
 //! - A script line that fails leads to the next choice, never to a half-set-up boot: `bootargs` is
 //!   cleared before each try, and `bootm` checks the SHA-256 of what it loads.
+//! - A kernel is entered with the watchdog running, where the board has one that U-Boot knows,
+//!   unless the firmware's tree names another for init. It is started once everything is loaded, so
+//!   that a slow card is no reason for a reset. One that does not start is no reason not to boot.
 
 use core::fmt::{self, Write};
 
@@ -31,6 +34,14 @@ pub const WRITABLE_VARIABLES: [&str; 5] =
 /// Seconds between "nothing boots" and the reset: long enough to read it, and to keep a broken card
 /// from being read without pause.
 pub const RETRY_PAUSE_S: u32 = 10;
+
+/// Milliseconds from `bootm` until the kernel must have taken the watchdog over; the hardware can
+/// do just below 16 s. U-Boot checks and copies the kernel in about one, the kernel needs as long
+/// to its driver.
+pub const WATCHDOG_MS: u32 = 15_000;
+/// The Raspberry Pi's watchdog, as the mainline trees and so U-Boot name it (not on Pi 5: there no
+/// watchdog runs before init opens one).
+const WATCHDOG_DEVICE: &str = "watchdog@7e100000";
 
 /// The machines that a U-Boot is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,10 +104,12 @@ pub fn write_default_environment(out: &mut impl Write, platform: Platform) -> fm
     write_read(out)?;
     write_trial(out)?;
     write_rest(out)?;
+    write_watchdog(out, platform)?;
     write_try(out)
 }
 
-/// `hf_tree`: which device tree and console, out of the tree that the firmware passed.
+/// `hf_tree`: which device tree, console and watchdog (`hf_dog`: whether to start it), out of the
+/// tree that the firmware passed.
 ///
 /// The console rule: the header's UART as the mainline trees number it. On Pi 3, Zero 2 W and 4
 /// that is the mini UART, `ttyS1`; on Pi 5 the debug UART, `ttyAMA10`. A tree that is used as the
@@ -116,11 +129,14 @@ fn write_tree(out: &mut impl Write, platform: Platform) -> fmt::Result {
         &[
             "setenv hf_console ttyS1,115200",
             "setenv hf_fdt",
+            "setenv hf_dog 1",
             "setenv hf_conf ${fdtfile}",
             "setexpr hf_conf sub broadcom/ \"\"",
             "if test \"${hf_conf}\" = bcm2712-rpi-5-b.dtb; then \
              setenv hf_console ttyAMA10,115200; fi",
             "if test -n \"${fdt_addr}\"; then if fdt addr ${fdt_addr}; then \
+         if fdt get value hf_want /chosen holdfast,watchdog; then \
+         if test \"${hf_want}\" != bcm2835; then setenv hf_dog; fi; fi; \
          if fdt get value hf_use /chosen holdfast,use-firmware-tree; then \
          setenv hf_fdt ${fdt_addr}; \
          fdt get value hf_stdout /chosen stdout-path; \
@@ -185,6 +201,18 @@ fn write_rest(out: &mut impl Write) -> fmt::Result {
     )
 }
 
+/// `hf_guard` starts the watchdog before a kernel is entered, `hf_unguard` stops it when none was.
+fn write_watchdog(out: &mut impl Write, platform: Platform) -> fmt::Result {
+    if platform == Platform::Virt {
+        // U-Boot has no driver for the watchdog of QEMU's own board
+        writeln!(out, "hf_guard=true")?;
+        return writeln!(out, "hf_unguard=true");
+    }
+    write!(out, "hf_guard=if test -n \"${{hf_dog}}\"; then if wdt dev {WATCHDOG_DEVICE}; then ")?;
+    writeln!(out, "wdt start {WATCHDOG_MS}; fi; fi")?;
+    writeln!(out, "hf_unguard=if test -n \"${{hf_dog}}\"; then wdt stop; fi")
+}
+
 /// `hf_try`: boots `hf_slot` as `hf_mode`; comes back when that fails.
 ///
 /// The slot's `cmdline` script sees the mode as `hf_boot`.
@@ -197,11 +225,11 @@ fn write_try(out: &mut impl Write) -> fmt::Result {
     writeln!(out, "setenv hf_dev PARTUUID=${{hf_uuid}}; \\")?;
     writeln!(out, "if load mmc 0:${{hf_part}} ${{hf_fit}} {FIT_FILE}; then \\")?;
     writeln!(out, "if source ${{hf_fit}}:{FIT_CMDLINE_IMAGE}; then \\")?;
-    writeln!(out, "if test -n \"${{hf_fdt}}\"; then \\")?;
+    writeln!(out, "run hf_guard; if test -n \"${{hf_fdt}}\"; then \\")?;
     writeln!(out, "bootm ${{hf_fit}}#${{hf_conf}} - ${{hf_fdt}}; \\")?;
     // a carrier board of its own has a tree that the FIT does not know: its default configuration
     writeln!(out, "bootm ${{hf_fit}} - ${{hf_fdt}}; \\")?;
-    writeln!(out, "else bootm ${{hf_fit}}#${{hf_conf}}; fi; fi; fi; fi; \\")?;
+    writeln!(out, "else bootm ${{hf_fit}}#${{hf_conf}}; fi; run hf_unguard; fi; fi; fi; \\")?;
     writeln!(out, "echo holdfast: slot ${{hf_slot}} does not boot")
 }
 

@@ -14,7 +14,7 @@ use bootloader_config::slots::{
 use hil::board::Board;
 use hil::error::{Error, ensure};
 use hil::qemu::{MachineSpec, Network, Qemu};
-use hil::{Result, device_tree, paths};
+use hil::{Result, child, device_tree, paths};
 use image_builder::board::UBoot;
 use image_builder::fat::{self, Volume};
 use image_builder::fit::Fit;
@@ -23,6 +23,7 @@ use image_builder::spec::Fault;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// U-Boot needs about a second; the rest is for a machine that is busy.
@@ -33,6 +34,8 @@ const CARD_SIZE: u64 = 512 << 20;
 const CHOICE: &str = "hf-choice ";
 /// What the fake kernel prints.
 const KERNEL_SAYS: &str = "fake kernel runs";
+/// How the boot loader's first line begins.
+const BOOT_LOADER: &str = "U-Boot 20";
 /// What the boot script prints when no choice is left.
 const NOTHING: &str = "holdfast: nothing boots";
 /// Name of the tree that U-Boot looks for on a Raspberry Pi 3 model B.
@@ -94,20 +97,23 @@ impl Bench {
     }
 
     /// Boots a card until a kernel runs or no choice is left; what was on the console.
-    fn boot(&self, card: &Path, arguments: &[&str]) -> Result<String> {
-        let mut machine = Qemu::start(&MachineSpec {
+    fn boot(&self, card: &Path) -> Result<String> {
+        let mut machine = self.start(card)?;
+        machine.console.expect_any(&[NOTHING, KERNEL_SAYS], LIMIT)?;
+        let text = machine.console.text();
+        machine.kill();
+        Ok(text)
+    }
+
+    fn start(&self, card: &Path) -> Result<Qemu> {
+        Qemu::start(&MachineSpec {
             name: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             boots: self.u_boot.clone(),
             device_tree: Some(self.tree.clone()),
             card: Some(card.to_path_buf()),
             network: Network::None,
-            arguments: arguments.iter().map(ToString::to_string).collect(),
             ..MachineSpec::default()
-        })?;
-        machine.console.expect_any(&[NOTHING, KERNEL_SAYS], LIMIT)?;
-        let text = machine.console.text();
-        machine.kill();
-        Ok(text)
+        })
     }
 }
 
@@ -242,7 +248,7 @@ fn row(bench: &Bench, variables: &[(&str, &str)]) -> Result {
     let card = bench.card(&copies, [Content::WrongDigest; 2]);
     let before = environment_on(&card);
     let state = SlotState::read(&before);
-    let console = bench.boot(&card, &[])?;
+    let console = bench.boot(&card)?;
     let (got, want) = (chosen(&console), expected(&state));
     ensure(got == want, || format!("{variables:?}: got {got:?}, not {want:?}\n{console}"))?;
     let after = environment_on(&card);
@@ -267,7 +273,7 @@ fn a_trial_is_counted_down_on_the_card_before_its_kernel_runs() -> Result {
         (Slot::B, Mode::Fallback, 0),
         (Slot::B, Mode::Fallback, 0),
     ] {
-        let console = bench.boot(&card, &[])?;
+        let console = bench.boot(&card)?;
         ensure(console.contains(KERNEL_SAYS), || format!("no kernel: {console}"))?;
         let got = chosen(&console);
         ensure(got == [(slot, mode)], || format!("got {got:?}, not {slot:?} {mode:?}"))?;
@@ -295,7 +301,7 @@ fn the_next_choice_follows_a_slot_that_is_empty_or_broken() -> Result {
         ),
     ] {
         let card = bench.card(copies, slots);
-        let console = bench.boot(&card, &[])?;
+        let console = bench.boot(&card)?;
         let got = chosen(&console);
         ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))?;
         ensure(console.contains(KERNEL_SAYS), || format!("no kernel: {console}"))?;
@@ -324,7 +330,7 @@ fn torn_and_unreadable_environments_boot() -> Result {
         ([[0; ENV_SIZE]; 2], expected(&SlotState::UNREADABLE)),
     ] {
         let card = bench.card(&copies, [Content::WrongDigest; 2]);
-        let console = bench.boot(&card, &[])?;
+        let console = bench.boot(&card)?;
         let got = chosen(&console);
         ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))?;
     }
@@ -342,7 +348,7 @@ fn serial_numbers_wrap_around_as_in_u_boot() -> Result {
         two[4] = second;
         let card = bench.card(&[one, two], [Content::WrongDigest; 2]);
         let want = expected(&SlotState::read(&environment_on(&card)));
-        let console = bench.boot(&card, &[])?;
+        let console = bench.boot(&card)?;
         let got = chosen(&console);
         ensure(got == want, || format!("{first}, {second}: got {got:?}, not {want:?}"))?;
     }
@@ -364,7 +370,7 @@ fn the_stored_environment_cannot_change_what_choosing_means() -> Result {
         ("verify", "no"),
     ]);
     let card = bench.card(&hostile, [Content::Good, Content::WrongDigest]);
-    let console = bench.boot(&card, &[])?;
+    let console = bench.boot(&card)?;
     ensure(!console.contains("overridden"), || format!("overridden: {console}"))?;
     // `verify=no` would have booted the kernel with the wrong digest.
     let got = chosen(&console);
@@ -412,10 +418,28 @@ fn marks_against_rollbacks_decide_nothing_and_survive_u_boot_s_own_write() -> Re
 fn the_script_tells_the_slot_its_partition_and_console() -> Result {
     let bench = Bench::new("words")?;
     let card = bench.card(&environment(&[(VAR_CONFIRMED, "b")]), [Content::Good; 2]);
-    let console = bench.boot(&card, &[])?;
+    let console = bench.boot(&card)?;
     let got = choices(&console);
     let device = format!("PARTUUID={:08x}-03", layout::DISK_ID);
     let want =
         vec![["b", "confirmed", device.as_str(), "ttyAMA0,115200"].map(String::from).to_vec()];
     ensure(got == want, || format!("got {got:?}, not {want:?}"))
+}
+
+/// QEMU's model of the Pi's watchdog resets the machine when it is started, so a script that starts
+/// it is seen to come back to the boot loader, with the kernel loaded and not entered.
+#[test]
+fn the_watchdog_runs_before_the_kernel_does_unless_the_tree_names_another() -> Result {
+    let bench = Bench::new("watchdog")?;
+    let card = bench.card(&environment(&[(VAR_CONFIRMED, "a")]), [Content::Good; 2]);
+    for (named, enters) in [("softdog", true), ("none", true), ("bcm2835", false)] {
+        let mut name = Command::new("fdtput");
+        name.args(["-t", "s"]).arg(&bench.tree).args(["/chosen", "holdfast,watchdog", named]);
+        child::run(&mut name)?;
+        let mut machine = bench.start(&card)?;
+        machine.console.expect(CHOICE, LIMIT)?;
+        let (index, _) = machine.console.expect_any(&[KERNEL_SAYS, BOOT_LOADER], LIMIT)?;
+        ensure((index == 0) == enters, || format!("{named}: {}", machine.console.text()))?;
+    }
+    Ok(())
 }

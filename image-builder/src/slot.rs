@@ -16,8 +16,9 @@ use protocol::{keys::to_hex, release::CHUNK_SIZE};
 const VOLUME_ID: u32 = 0x510f_b007;
 
 /// How a machine that does not work comes to be reset: a panic restarts after 5 s; the kernel's own
-/// watchdog ends in a panic, so that pstore keeps who it was.
-const RESETS: &str = "panic=5 softdog.soft_panic=1";
+/// watchdog ends in a panic, so that pstore keeps who it was; one that U-Boot started is petted by
+/// the kernel until init opens it, but no longer than a minute.
+const RESETS: &str = "panic=5 softdog.soft_panic=1 watchdog.open_timeout=60";
 
 /// What goes into a slot image.
 pub struct SlotParts<'a> {
