@@ -100,13 +100,7 @@ impl Machine {
         raise_clock(floor, &mut warnings);
         let config = provision::configuration(&mut warnings);
         let hostname = set_hostname(&config, &facts, &mut warnings);
-        let fallback = facts.kind == BootKind::Fallback;
-        let last = watchdog.ended_last_run();
-        let mut evidence = boots::investigate(data.mounted, fallback, last, &mut warnings);
-        // The note was made when /data took nothing any more: what is recorded there is older.
-        let noted = data.note.take().map(BootReason::Reboot);
-        evidence.recorded = noted.or(evidence.recorded);
-        let reason = boots::reason(evidence);
+        let reason = why_started(&facts, &watchdog, &mut data, &mut warnings);
         let (supervisor, logs) = load_services(&config, &mut warnings);
         let server = control::Server::listen(INIT_SOCKET)
             .map_err(|error| warnings.push(error.to_string()))
@@ -526,6 +520,21 @@ fn set_hostname(config: &DeviceConfig, facts: &Facts, warnings: &mut Vec<String>
         warnings.push(format!("set host name {name}: {error}"));
     }
     name
+}
+
+fn why_started(
+    facts: &Facts,
+    watchdog: &Keeper,
+    data: &mut data::Data,
+    warnings: &mut Vec<String>,
+) -> BootReason {
+    let fallback = facts.kind == BootKind::Fallback;
+    let last = watchdog.ended_last_run();
+    let mut evidence = boots::investigate(data.mounted, fallback, last, warnings);
+    // The note was made when /data took nothing any more: what is recorded there is older.
+    let noted = data.note.take().map(BootReason::Reboot);
+    evidence.recorded = noted.or(evidence.recorded);
+    boots::reason(evidence)
 }
 
 fn load_services(config: &DeviceConfig, warnings: &mut Vec<String>) -> (Supervisor, Vec<Log>) {

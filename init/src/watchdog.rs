@@ -2,8 +2,8 @@
 //! loop, stopped by nobody.
 //!
 //! What always holds:
-//! - A pet says that the loop came round, or that init still looks at a check of the data partition. No thread and no timer pets: they would go on when PID 1
-//!   hangs.
+//! - A pet says that the loop came round, or that init still looks at a check of the data
+//!   partition. No thread and no timer pets: they would go on when PID 1 hangs.
 //! - It runs until the reset, through the end of the system too: a machine that hangs while it goes
 //!   down is reset.
 //! - A machine without a watchdog runs; that it has none is a warning.

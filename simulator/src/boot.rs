@@ -155,7 +155,10 @@ fn init(world: &Handle) -> bool {
             _ => None,
         };
         let fallback = machine.mode == Mode::Fallback;
-        machine.reason = reason(Evidence { panic, recorded, watchdog, data: true, fallback });
+        let watchdog = Some(watchdog);
+        let evidence =
+            Evidence { panic, recorded, watchdog, memory_kept: false, data: true, fallback };
+        machine.reason = reason(evidence);
         machine.panics = 0;
         (machine.mode, machine.running)
     };
