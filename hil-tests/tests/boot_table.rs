@@ -399,7 +399,7 @@ fn marks_against_rollbacks_decide_nothing_and_survive_u_boot_s_own_write() -> Re
         ]);
         let card = bench.card(&copies, [Content::WrongDigest; 2]);
         let before = environment_on(&card);
-        let console = bench.boot(&card, &[])?;
+        let console = bench.boot(&card)?;
         let (got, want) = (chosen(&console), expected(&SlotState::read(&before)));
         ensure(got == want, || format!("{sequence:?}: got {got:?}, not {want:?}\n{console}"))?;
         // U-Boot has counted the trial down: it wrote the whole environment itself.

@@ -14,6 +14,7 @@ use crate::{
     sources::{self, Sources},
     tool,
 };
+use protocol::{keys::PrivateKey, release::ReleaseManifest};
 use std::{fs, path::Path};
 
 /// Compression of the SD image.
@@ -64,12 +65,7 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
         },
         binaries,
     };
-    // Where one signature is not enough, the others are added by `holdfast release sign --add`.
-    let signed = match threshold {
-        1 => manifest.sign(&[&signing_key])?,
-        _ => release::partially(&manifest, &[&signing_key])?,
-    };
-    write(&built.manifest, &signed)?;
+    write(&built.manifest, &sign(&manifest, &signing_key, threshold)?)?;
     write(&built.payload, &container)?;
     write(&built.slot_image, &slot.bytes)?;
     if spec.outputs != Outputs::Release {
@@ -92,6 +88,14 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
         built.image = Some(image);
     }
     Ok(built)
+}
+
+/// Where one signature is not enough, the others are added by `holdfast release sign --add`.
+fn sign(manifest: &ReleaseManifest, key: &PrivateKey, threshold: u8) -> Result<Vec<u8>> {
+    match threshold {
+        1 => Ok(manifest.sign(&[key])?),
+        _ => release::partially(manifest, &[key]),
+    }
 }
 
 /// What can be seen to be wrong before anything is built.
