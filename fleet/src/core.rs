@@ -5,10 +5,12 @@ use crate::broker::{Link, Supervisor};
 use crate::ca::Ca;
 use crate::clock::{now, random_hex};
 use crate::config::Config;
+use crate::deltas::{Deltas, Pair, Standing};
 use crate::error::Error;
 use crate::feed::{Feed, News};
 use crate::signer::Signer;
 use crate::store::{Deployment, Release, Store};
+use protocol::delta::build_name;
 use protocol::fleet::{Action, Assignment, Command};
 use protocol::keys::to_hex;
 use serde_bytes::ByteBuf;
@@ -37,6 +39,8 @@ pub struct Fleet {
     pub signer: Signer,
     /// Payloads and snaps.
     pub artifacts: Artifacts,
+    /// Changes between releases.
+    pub deltas: Deltas,
     /// News for listeners.
     pub feed: Feed,
     /// Connection to the broker.
@@ -140,6 +144,10 @@ impl Fleet {
         for id in devices {
             self.assign(&deployment, &release, &manifest, id)?;
         }
+        if let Err(error) = self.begin_deltas(digest, devices) {
+            // Devices then fetch whole chunks, or ask for it themselves.
+            eprintln!("fleet: begin deltas to {}: {error}", release.version);
+        }
         self.audit("admin", "deploy", &format!("{} to {}", release.version, devices.join(" ")));
         self.feed.tell(News::Deployments);
         Ok(deployment)
@@ -171,6 +179,39 @@ impl Fleet {
         self.link.publish(device, "desired", body, true, ttl, None)?;
         self.note(device, "deploy", &format!("assigned {} (#{counter})", release.version));
         Ok(())
+    }
+
+    /// What devices will ask for begins to be made before they do.
+    fn begin_deltas(&self, digest: &str, devices: &[String]) -> Result<(), Error> {
+        for id in devices {
+            if let Some(state) = self.store.device(id)?.state {
+                let system = state.system;
+                let build = build_name(&system.board, &system.version, system.sequence);
+                self.delta(&build, digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The delta from what a device runs (see [`build_name`]) to a release. It is made only to a
+    /// release that was deployed, so that a stranger cannot have every pair made.
+    pub fn delta(&self, build: &str, to: &str) -> Result<Standing, Error> {
+        let to = self.store.release(to)?;
+        if !self.store.is_deployed(&to.digest)? {
+            return Ok(Standing::None);
+        }
+        let releases = self.store.releases()?;
+        let runs = releases
+            .iter()
+            .filter(|from| from.digest != to.digest && from.is_build(build))
+            .max_by_key(|from| from.uploaded);
+        let payload = |release: &Release| self.artifacts.find(&release.payload_digest);
+        let Some((from, old)) = runs.and_then(|from| Some((from, payload(from)?))) else {
+            return Ok(Standing::None);
+        };
+        let Some(new) = payload(&to) else { return Ok(Standing::None) };
+        let pair = Pair { from: from.digest.clone(), to: to.digest };
+        Ok(self.deltas.ask(&pair, &old, &new))
     }
 
     /// Publishes key sets and assignments again: the broker may have lost what it had not written.

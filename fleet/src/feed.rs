@@ -35,6 +35,7 @@ pub enum News {
 }
 
 /// Sends news to everyone who listens.
+#[derive(Clone)]
 pub struct Feed(broadcast::Sender<News>);
 
 impl Default for Feed {

@@ -15,11 +15,12 @@
 //! | [`config`] | what a server is started with |
 //! | [`core`] | operations that touch several parts: deploy, command, revoke |
 //! | [`api`], [`pages`] | HTTP API and dashboard for people |
-//! | [`device`] | HTTPS for devices: enrolment, artefacts |
+//! | [`device`] | HTTPS for devices: enrolment, artefacts, deltas |
 //! | [`broker`] | mosquitto: configuration, access list, supervision, own connection |
 //! | [`ingest`], [`rollout`] | messages become state; state becomes progress |
 //! | [`ca`], [`signer`] | certificates; assignments and commands |
 //! | [`store`], [`artifacts`] | what is kept |
+//! | [`deltas`] | changes between releases, made on demand |
 //! | [`feed`], [`sntp`] | news for listeners; time for closed networks |
 //! | [`tls`], [`clock`], [`error`] | listener, time and randomness, errors with their codes |
 //!
@@ -35,6 +36,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod deltas;
 pub mod device;
 pub mod error;
 pub mod feed;

@@ -9,6 +9,7 @@ use crate::ca::{Ca, write_private};
 use crate::clock::random_hex;
 use crate::config::{Config, Ports};
 use crate::core::Fleet;
+use crate::deltas::{self, Deltas};
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::signer::Signer;
@@ -89,6 +90,8 @@ impl Server {
         store.forget_presence()?;
         ca.write_crl(&store.revoked_serials()?)?;
         let artifacts = Artifacts::open(&config.data.join("artifacts"))?;
+        let feed = Feed::default();
+        let deltas = Deltas::open(&config.data.join("deltas"), deltas::LIMIT, feed.clone())?;
         let admin_token = admin_token(&config.data)?;
 
         let listeners = Listeners {
@@ -121,7 +124,8 @@ impl Server {
             ca,
             signer,
             artifacts,
-            feed: Feed::default(),
+            deltas,
+            feed,
             link,
             broker: Mutex::new(Some(supervisor)),
             device_port,

@@ -49,6 +49,7 @@ impl Demo {
         let mut gateway = Gateway::new(NAME, &first, &fleet.device_toml(NAME)?)?;
         gateway.power_on()?;
         story.tell("a Raspberry Pi 3 is switched on in QEMU");
+        fleet.upload(&first)?;
         let device = fleet.wait_enrolled(NAME)?;
         fleet.wait_healthy(&device, &first)?;
         story.tell(&format!("{device} has enrolled itself and is healthy on {}", first.version));

@@ -138,10 +138,14 @@ impl FleetServer {
         Ok(())
     }
 
+    /// Uploads a release, so that deltas can be made from it.
+    pub fn upload(&self, release: &Release) -> Result<fleet::store::Release> {
+        Ok(self.client.upload_release(&release.manifest, &release.payload)?)
+    }
+
     /// Uploads a release and deploys it to a device.
     pub fn deploy(&self, release: &Release, device: &str) -> Result {
-        let uploaded = self.client.upload_release(&release.manifest, &release.payload);
-        let uploaded = uploaded?;
+        let uploaded = self.upload(release)?;
         self.client.deploy(&uploaded.digest, &[device])?;
         Ok(())
     }

@@ -6,7 +6,10 @@ use crate::board::Board;
 use crate::error::{Error, Result, file};
 use crate::paths;
 use image_builder::{Binaries, Fault, ImageSpec, Outputs};
+use protocol::payload::{Index, Kind};
+use protocol::release::CHUNK_SIZE;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +60,25 @@ pub struct Release {
     pub image: Option<PathBuf>,
     /// The device tree that the board's firmware would pass, when it passes one.
     pub device_tree: Option<PathBuf>,
+}
+
+impl Release {
+    /// Bytes of its chunks, compressed, that `running` does not have: what a device fetches of it
+    /// without a delta.
+    pub fn whole_bytes(&self, running: &Self) -> Result<u64> {
+        let read = |path: &Path| fs::read(path).map_err(file("read", path));
+        let [old, new, payload] =
+            [&running.slot_image, &self.slot_image, &self.payload].map(|path| read(path));
+        let (old, new, payload) = (old?, new?, payload?);
+        let size = CHUNK_SIZE as usize;
+        let length = Index::len_for((new.len() / size) as u32).min(payload.len());
+        let index = Index::parse(Kind::Whole, &payload[..length]);
+        let index = index.map_err(|e| Error::Story(format!("{}: {e}", self.payload.display())))?;
+        let present: HashSet<&[u8]> = old.chunks(size).collect();
+        let missing = (0_u32..).zip(new.chunks(size)).filter(|(_, c)| !present.contains(c));
+        let ranges = missing.filter_map(|(number, _)| index.range(number));
+        Ok(ranges.map(|range| range.end - range.start).sum())
+    }
 }
 
 /// What all releases of a board have in common.

@@ -26,10 +26,14 @@ fn a_good_release_is_confirmed_and_bad_ones_fall_back() -> Result {
     ensure(status.slot == SlotName::A && status.trial.is_none(), || format!("{status:?}"))?;
     let device = fleet.wait_enrolled("updates")?;
 
-    // 1 → 2: written to the other slot, tried, confirmed.
+    // 1 → 2: fetched as a delta, written to the other slot, tried, confirmed.
     let second = releases.second()?;
+    fleet.upload(&first)?;
     fleet.deploy(&second, &device)?;
-    fleet.wait_update(&device, &second, UpdatePhase::Confirmed)?;
+    let state = fleet.wait_update(&device, &second, UpdatePhase::Confirmed)?;
+    let (fetched, whole) = (state.update.bytes_fetched, second.whole_bytes(&first)?);
+    println!("{}: {fetched} bytes fetched, {whole} in whole chunks", second.version);
+    ensure(0 < fetched && fetched < whole / 4, || format!("{fetched} bytes of {whole} fetched"))?;
     let status = gateway.wait_healthy_again()?;
     ensure(status.version == second.version, || format!("{status:?}"))?;
     ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))?;

@@ -4,7 +4,7 @@ use crate::{Error, ImageSpec, Result, rootfs::PRODUCT};
 use protocol::{
     envelope,
     keys::{KeySet, PrivateKey},
-    payload::{self, Decoder, Index},
+    payload::{self, Decoder, Index, Kind},
     release::{CHUNK_SIZE, CONTEXT, ReleaseManifest},
 };
 use serde_bytes::ByteBuf;
@@ -131,7 +131,7 @@ fn verify_payload(manifest: &ReleaseManifest, path: &Path) -> Result<u32> {
         return Err(wrong("its digest is not the manifest's".into()));
     }
     let index_size = Index::len_for(manifest.chunks());
-    let index = Index::parse(bytes.get(..index_size).unwrap_or_default())?;
+    let index = Index::parse(Kind::Whole, bytes.get(..index_size).unwrap_or_default())?;
     let mut decoder = Decoder::new()?;
     let mut chunk = Box::new([0; CHUNK_SIZE as usize]);
     let mut image = Sha256::new();

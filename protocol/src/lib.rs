@@ -8,6 +8,7 @@
 //! | [`keychain`] | successors of a key set | CBOR array of envelopes |
 //! | [`release`] | release manifest, build info | CBOR in an envelope; JSON |
 //! | [`payload`] | container of compressed chunks | own, see module |
+//! | [`delta`] | chunks as changes to another image | own, see module |
 //! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
 //! | [`control`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
@@ -20,6 +21,7 @@
 pub mod calendar;
 pub mod cbor;
 pub mod control;
+pub mod delta;
 pub mod device;
 pub mod envelope;
 pub mod error;

@@ -1,7 +1,7 @@
 //! Manifests, payload containers and snap trailers.
 
 use protocol::keys::{KeySet, PrivateKey};
-use protocol::payload::{self, Decoder, Index};
+use protocol::payload::{self, Decoder, Index, Kind};
 use protocol::release::{CHUNK_SIZE, ReleaseManifest};
 use protocol::snap::{self, SnapClaim};
 use sha2::{Digest, Sha256};
@@ -116,7 +116,7 @@ fn unknown_fields_of_a_manifest_are_tolerated() {
 fn a_container_gives_back_each_chunk_by_range() {
     let image = image();
     let container = payload::encode(&image, 3).unwrap();
-    let index = Index::parse(&container[..Index::len_for(2)]).unwrap();
+    let index = Index::parse(Kind::Whole, &container[..Index::len_for(2)]).unwrap();
     assert_eq!(index.chunks(), 2);
     assert_eq!(index.image_size(), image.len() as u64);
     assert_eq!(index.container_size(), container.len() as u64);
@@ -134,7 +134,7 @@ fn a_container_gives_back_each_chunk_by_range() {
 
 #[test]
 fn the_index_has_a_known_form() {
-    let index = Index::new(vec![5, 0x0102]).unwrap();
+    let index = Index::new(Kind::Whole, vec![5, 0x0102]).unwrap();
     let expected = b"HFPAYLD\n\x01\0\0\0\x02\0\0\0\0\0\x20\0\0\0\0\0\x05\0\0\0\x02\x01\0\0";
     assert_eq!(index.encode(), expected);
     assert_eq!(index.range(1), Some(37..295));
@@ -142,7 +142,7 @@ fn the_index_has_a_known_form() {
 
 #[test]
 fn an_index_that_cannot_be_right_is_refused() {
-    let good = Index::new(vec![5, 6]).unwrap().encode();
+    let good = Index::new(Kind::Whole, vec![5, 6]).unwrap().encode();
     type Change = fn(&mut Vec<u8>);
     let changes: [(&str, Change); 8] = [
         ("empty", Vec::clear),
@@ -157,13 +157,13 @@ fn an_index_that_cannot_be_right_is_refused() {
     for (what, change) in changes {
         let mut bytes = good.clone();
         change(&mut bytes);
-        assert_eq!(code(Index::parse(&bytes)), "bad-payload", "{what}");
+        assert_eq!(code(Index::parse(Kind::Whole, &bytes)), "bad-payload", "{what}");
     }
     for length in 0..good.len() {
-        assert!(Index::parse(&good[..length]).is_err());
+        assert!(Index::parse(Kind::Whole, &good[..length]).is_err());
     }
-    assert_eq!(code(Index::new(vec![])), "bad-payload");
-    assert_eq!(code(Index::new(vec![1; 129])), "bad-payload");
+    assert_eq!(code(Index::new(Kind::Whole, vec![])), "bad-payload");
+    assert_eq!(code(Index::new(Kind::Whole, vec![1; 129])), "bad-payload");
 }
 
 #[test]

@@ -80,6 +80,22 @@ impl Storage for Handle {
         read(&world, Block::Chunk(world.machine.running, chunk), into)
     }
 
+    fn read_running_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
+        let world = self.look();
+        let size = into.len();
+        let (mut chunk, mut done) = (protocol::payload::zero_chunk(), 0);
+        while done < size {
+            let at = offset + done as u64;
+            let number = (at / chunk.len() as u64) as u32;
+            read(&world, Block::Chunk(world.machine.running, number), &mut chunk)?;
+            let inside = (at % chunk.len() as u64) as usize;
+            let length = (size - done).min(chunk.len() - inside);
+            into[done..done + length].copy_from_slice(&chunk[inside..inside + length]);
+            done += length;
+        }
+        Ok(())
+    }
+
     fn read_target(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
         let world = self.look();
         read(&world, Block::Chunk(world.target(), chunk), into)
@@ -124,7 +140,7 @@ impl Transport for Handle {
             return Err(lost("no power"));
         }
         let found = world.releases().iter().find(|r| release::source(r.sequence()) == source);
-        let release = found.cloned().ok_or_else(|| lost("404"))?;
+        let release = found.cloned().ok_or_else(|| Error::NotServed(source.into()))?;
         if world.outside.lose_requests > 0 {
             world.outside.lose_requests -= 1;
             world.note("network: connection lost");

@@ -4,7 +4,7 @@
 use crate::disk::Content;
 use protocol::fleet::{Assignment, Desired};
 use protocol::keys::{KeySet, PrivateKey};
-use protocol::payload::{self, Index};
+use protocol::payload::{self, Index, Kind};
 use protocol::release::{BuildInfo, CHUNK_SIZE, ReleaseManifest};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -78,7 +78,7 @@ impl Release {
         let image = chunks.concat();
         let payload = payload::encode(&image, 1).expect("a few chunks compress");
         let length = Index::len_for(chunks.len() as u32);
-        let index = Index::parse(&payload[..length]).expect("we have just made it");
+        let index = Index::parse(Kind::Whole, &payload[..length]).expect("we have just made it");
         let manifest = manifest(&build, &image, &chunks).sign(&[&key()]).expect("it is valid");
         let chunks = chunks.into_iter().map(Content::from).collect();
         Self { build, chunks, behaviour, manifest, payload, index }

@@ -91,6 +91,12 @@ pub enum Error {
     /// The source sends more than it was asked for.
     #[error("source {0} sends more than it was asked for")]
     Oversized(String),
+    /// The source answers, and does not have it.
+    #[error("source {0} does not have it")]
+    NotServed(String),
+    /// The source is about to make it.
+    #[error("source {0} does not have it yet")]
+    NotYet(String),
     /// The source has fewer bytes than the container says.
     #[error("source {0} ends before its container does")]
     PayloadTruncated(String),
@@ -141,7 +147,8 @@ impl Error {
             Self::MarksUnreadable => "rollback-marks-unreadable",
             Self::ImageTooLarge { .. } => "image-too-large",
             Self::SlotInUse(_) => "slot-in-use",
-            Self::Unreachable { .. } => "source-unreachable",
+            Self::Unreachable { .. } | Self::NotServed(_) => "source-unreachable",
+            Self::NotYet(_) => "source-pending",
             Self::TooSlow { .. } => "source-too-slow",
             Self::Oversized(_) => "source-oversized",
             Self::PayloadTruncated(_) => "payload-truncated",
@@ -161,6 +168,8 @@ impl Error {
                 | Self::SlotInUse(_)
                 | Self::Unreachable { .. }
                 | Self::TooSlow { .. }
+                | Self::NotServed(_)
+                | Self::NotYet(_)
                 | Self::Storage(_)
                 | Self::State(_)
                 | Self::Boot(_)

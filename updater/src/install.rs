@@ -4,17 +4,20 @@
 //! - a chunk is written only after its digest matched the signed manifest, and noted as done only
 //!   after it was synced;
 //! - notes are hints: the last stage reads the whole slot back and hashes it, whatever they say;
-//! - one chunk and one compressed chunk are in memory, whatever the image's size.
+//! - one chunk, one compressed chunk and what a delta decodes through are in memory, whatever the
+//!   image's size;
+//! - no delta, however bad, makes an update fail: the chunk is then fetched whole.
 
 use crate::accept::Release;
+use crate::delta::{Delta, Outcome};
 use crate::error::Error;
 use crate::mutant::{self, Mutant};
 use crate::ports::{Chunk, StateStore, Storage, Transport};
 use crate::state::{Progress, State};
 use protocol::control::SlotName;
 use protocol::fleet::UpdatePhase;
-use protocol::payload::{Decoder, Index};
-use protocol::release::CHUNK_SIZE;
+use protocol::payload::{Decoder, Index, Kind, zero_chunk};
+use protocol::release::BuildInfo;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -31,6 +34,37 @@ enum Stage {
     ReadBack(u32, Sha256),
 }
 
+/// Whether there is more to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Yes.
+    More,
+    /// Yes, in a moment: a source makes something that is worth waiting for.
+    Wait,
+    /// No: the slot is read back and is the image.
+    Done,
+}
+
+/// What chunks are decoded with and into, allocated once.
+pub struct Room {
+    decoder: Option<Decoder>,
+    /// The chunk.
+    pub chunk: Box<Chunk>,
+    /// What was fetched.
+    pub compressed: Vec<u8>,
+}
+
+impl Room {
+    /// The decoder, made when it is first needed, with what it works on.
+    pub fn decoder(&mut self) -> Result<(&mut Decoder, &[u8], &mut Chunk), protocol::Error> {
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::new()?),
+        };
+        Ok((decoder, &self.compressed, &mut self.chunk))
+    }
+}
+
 /// An installation under way.
 pub struct Install {
     /// The release.
@@ -44,9 +78,8 @@ pub struct Install {
     running: BTreeMap<[u8; 32], u32>,
     /// The source that served last, and its index.
     source: Option<(usize, Index)>,
-    decoder: Option<Decoder>,
-    chunk: Box<Chunk>,
-    compressed: Vec<u8>,
+    delta: Delta,
+    room: Room,
 }
 
 /// The ports that an installation uses.
@@ -62,24 +95,28 @@ pub struct Tools<'a> {
 }
 
 impl Install {
-    /// Goes on where the noted progress ends, when it is about this release in this slot.
-    pub fn new(release: Release, slot: SlotName, noted: Option<&Progress>) -> Self {
+    /// Goes on where the noted progress ends, when it is about this release in this slot. `build`
+    /// is what runs.
+    pub fn new(
+        release: Release,
+        slot: SlotName,
+        noted: Option<&Progress>,
+        build: &BuildInfo,
+    ) -> Self {
         let noted = noted.filter(|p| p.is_for(&release.id, slot, &release.manifest));
         let progress = match noted {
             Some(progress) => progress.clone(),
             None => Progress::new(&release.id, slot, &release.manifest),
         };
-        let chunk: Box<[u8]> = vec![0; CHUNK_SIZE as usize].into();
         Self {
+            delta: Delta::new(build, &release.id),
             release,
             slot,
             progress,
             stage: Stage::ScanTarget(0),
             running: BTreeMap::new(),
             source: None,
-            decoder: None,
-            chunk: chunk.try_into().expect("a chunk has CHUNK_SIZE bytes"),
-            compressed: Vec::new(),
+            room: Room { decoder: None, chunk: zero_chunk(), compressed: Vec::new() },
         }
     }
 
@@ -91,10 +128,8 @@ impl Install {
         }
     }
 
-    /// Does one piece of work; `true` once the slot is read back and is the image.
-    ///
-    /// After an error the next call takes up the same piece.
-    pub fn step(&mut self, tools: &mut Tools<'_>) -> Result<bool, Error> {
+    /// Does one piece of work. After an error the next call takes up the same piece.
+    pub fn step(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
         match &self.stage {
             Stage::ScanTarget(chunk) => {
                 let chunk = *chunk;
@@ -104,10 +139,10 @@ impl Install {
                 let chunk = *chunk;
                 self.scan_running(chunk, tools);
             }
-            Stage::Fill => self.fill(tools)?,
+            Stage::Fill => return self.fill(tools),
             Stage::ReadBack(..) => return self.read_back(tools),
         }
-        Ok(false)
+        Ok(Step::More)
     }
 
     fn chunks(&self) -> u32 {
@@ -120,7 +155,8 @@ impl Install {
     }
 
     fn holds(&self, chunk: u32) -> bool {
-        mutant::is(Mutant::SkipsDigest) || Sha256::digest(&self.chunk[..])[..] == self.wanted(chunk)
+        mutant::is(Mutant::SkipsDigest)
+            || Sha256::digest(&self.room.chunk[..])[..] == self.wanted(chunk)
     }
 
     fn missing(&self) -> Option<u32> {
@@ -135,7 +171,7 @@ impl Install {
         // Also after a resume: the power may have gone between a chunk's sync and its note.
         // A chunk that cannot be read is a chunk to write.
         if !self.progress.has(chunk)
-            && tools.storage.read_target(chunk, &mut self.chunk).is_ok()
+            && tools.storage.read_target(chunk, &mut self.room.chunk).is_ok()
             && self.holds(chunk)
         {
             self.progress.set(chunk);
@@ -155,8 +191,8 @@ impl Install {
             self.stage = Stage::Fill;
             return;
         }
-        if tools.storage.read_running(chunk, &mut self.chunk).is_ok() {
-            let digest: [u8; 32] = Sha256::digest(&self.chunk[..]).into();
+        if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok() {
+            let digest: [u8; 32] = Sha256::digest(&self.room.chunk[..]).into();
             if let Some(at) = self.running.get_mut(&digest) {
                 *at = chunk;
             }
@@ -164,25 +200,39 @@ impl Install {
         self.stage = Stage::ScanRunning(chunk + 1);
     }
 
-    fn fill(&mut self, tools: &mut Tools<'_>) -> Result<(), Error> {
+    /// In this order: what the running slot has, what a delta makes of it, the whole chunk.
+    fn fill(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
         let Some(chunk) = self.missing() else {
             tools.storage.sync_target()?;
             self.stage = Stage::ReadBack(0, Sha256::new());
-            return Ok(());
+            return Ok(Step::More);
         };
         if !self.copy(chunk, tools) {
-            self.fetch(chunk, tools)?;
+            match self.patch(chunk, tools) {
+                Outcome::Patched => {}
+                Outcome::Wait => return Ok(Step::Wait),
+                Outcome::None => self.fetch(chunk, tools)?,
+            }
         }
-        tools.storage.write_target(chunk, &self.chunk)?;
+        tools.storage.write_target(chunk, &self.room.chunk)?;
         tools.storage.sync_target()?;
         self.progress.set(chunk);
-        self.note(tools)
+        self.note(tools)?;
+        Ok(Step::More)
+    }
+
+    /// Through a delta into the buffer, if there is one.
+    fn patch(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Outcome {
+        let (wanted, chunks) = (self.wanted(chunk), self.chunks());
+        let outcome = self.delta.chunk(chunk, chunks, &wanted, tools, &mut self.room);
+        self.progress.fetched += self.delta.take_fetched();
+        outcome
     }
 
     /// From the running slot into the buffer, if it is there.
     fn copy(&mut self, chunk: u32, tools: &mut Tools<'_>) -> bool {
         let Some(at) = self.running.get(&self.wanted(chunk)).copied() else { return false };
-        tools.storage.read_running(at, &mut self.chunk).is_ok() && self.holds(chunk)
+        tools.storage.read_running(at, &mut self.room.chunk).is_ok() && self.holds(chunk)
     }
 
     /// From the first source that has it into the buffer, beginning with the one that served last.
@@ -213,50 +263,48 @@ impl Install {
         let bad = |why| Error::BadPayload { source_url: source.clone(), why };
         if self.source.as_ref().is_none_or(|(served, _)| *served != at) {
             let length = Index::len_for(self.chunks()) as u64;
-            tools.transport.fetch(&source, 0..length, &mut self.compressed)?;
-            self.source = Some((at, Index::parse(&self.compressed).map_err(bad)?));
+            tools.transport.fetch(&source, 0..length, &mut self.room.compressed)?;
+            let index = Index::parse(Kind::Whole, &self.room.compressed).map_err(bad)?;
+            self.source = Some((at, index));
         }
         let range = self.source.as_ref().and_then(|(_, index)| index.range(chunk));
         let range = range.ok_or_else(|| {
             bad(protocol::Error::BadPayload("has fewer chunks than the manifest".into()))
         })?;
-        tools.transport.fetch(&source, range, &mut self.compressed)?;
-        self.progress.fetched += self.compressed.len() as u64;
-        let decoder = match &mut self.decoder {
-            Some(decoder) => decoder,
-            none => none.insert(Decoder::new().map_err(bad)?),
-        };
-        decoder.decode(&self.compressed, &mut self.chunk).map_err(bad)?;
+        tools.transport.fetch(&source, range, &mut self.room.compressed)?;
+        self.progress.fetched += self.room.compressed.len() as u64;
+        let (decoder, compressed, decoded) = self.room.decoder().map_err(bad)?;
+        decoder.decode(compressed, decoded).map_err(bad)?;
         if !self.holds(chunk) {
             return Err(Error::ChunkMismatch { source_url: source, chunk });
         }
         Ok(())
     }
 
-    fn read_back(&mut self, tools: &mut Tools<'_>) -> Result<bool, Error> {
-        let Stage::ReadBack(chunk, _) = self.stage else { return Ok(false) };
+    fn read_back(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
+        let Stage::ReadBack(chunk, _) = self.stage else { return Ok(Step::More) };
         if mutant::is(Mutant::SkipsReadBack) {
-            return Ok(true);
+            return Ok(Step::Done);
         }
         if chunk < self.chunks() {
-            let read = tools.storage.read_target(chunk, &mut self.chunk);
+            let read = tools.storage.read_target(chunk, &mut self.room.chunk);
             if read.is_err() || !self.holds(chunk) {
                 return Err(self.read_back_failed(chunk, tools));
             }
             if let Stage::ReadBack(next, hash) = &mut self.stage {
-                hash.update(&self.chunk[..]);
+                hash.update(&self.room.chunk[..]);
                 *next += 1;
             }
-            return Ok(false);
+            return Ok(Step::More);
         }
         let Stage::ReadBack(_, hash) = std::mem::replace(&mut self.stage, Stage::ScanTarget(0))
         else {
-            return Ok(false);
+            return Ok(Step::More);
         };
         if hash.finalize()[..] != self.release.manifest.image_digest[..] {
             return Err(Error::ImageMismatch("every chunk is right, the whole is not".into()));
         }
-        Ok(true)
+        Ok(Step::Done)
     }
 
     /// All notes are forgotten: what is good in the slot is found again by reading it.

@@ -5,6 +5,7 @@
 //! | [`machine`] | [`machine::Updater`]: follows the desired release, one bounded step at a time |
 //! | [`accept`] | which desired release is followed, and why another is refused |
 //! | [`install`] | plan, fetch, write, read back |
+//! | [`delta`] | chunks as changes to the running slot |
 //! | [`verdict`] | how a trial ended, judged after a boot |
 //! | [`state`] | what survives a power cut |
 //! | [`notes`], [`durable`] | how it is kept in files |
@@ -21,6 +22,7 @@
 //! The binary `updaterd` gives the machine a card, a network and a broker.
 
 pub mod accept;
+pub mod delta;
 pub mod durable;
 pub mod error;
 pub mod install;

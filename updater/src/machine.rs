@@ -13,7 +13,7 @@
 
 use crate::accept::{self, Assigned, Decision, Device, Release};
 use crate::error::Error;
-use crate::install::{Install, Tools};
+use crate::install::{Install, Step, Tools};
 use crate::mutant::{self, Mutant};
 use crate::ports::{BootControl, StateStore, Storage, Transport};
 use crate::state::{ReleaseName, Staged, State};
@@ -350,7 +350,8 @@ impl Updater {
             }
         };
         self.world.boot.updating(true);
-        let install = Install::new(release, slot, self.state.progress.as_ref());
+        let noted = self.state.progress.as_ref();
+        let install = Install::new(release, slot, noted, &self.device.build);
         self.status.chunks_done = install.progress.count();
         self.work = Work::Install(Box::new(install));
         Ok(())
@@ -378,16 +379,16 @@ impl Updater {
             state: &mut self.state,
         };
         let done = install.step(&mut tools);
-        let done_phase = matches!(done, Ok(true)).then_some(UpdatePhase::Verifying);
+        let done_phase = matches!(done, Ok(Step::Done)).then_some(UpdatePhase::Verifying);
         self.report(done_phase.unwrap_or(install.phase()), &install.release.name());
         self.status.chunks_done = install.progress.count();
         self.status.chunks_total = install.release.manifest.chunks();
         self.status.bytes_fetched = install.progress.fetched;
         self.work = match done {
-            Ok(true) => Work::Stage(Box::new(install.release), install.slot),
-            Ok(false) | Err(_) => Work::Install(install),
+            Ok(Step::Done) => Work::Stage(Box::new(install.release), install.slot),
+            Ok(Step::More | Step::Wait) | Err(_) => Work::Install(install),
         };
-        done.map(|_| Next::Again)
+        done.map(|step| if step == Step::Wait { Next::Wait } else { Next::Again })
     }
 
     fn stage(&mut self, release: Box<Release>, slot: SlotName, now: u64) -> Result<Next, Error> {

@@ -4,11 +4,9 @@
 use crate::error::Error;
 use crate::state::State;
 use protocol::control::{BootRecord, SlotName, SystemStatus};
-use protocol::release::CHUNK_SIZE;
 use std::ops::Range;
 
-/// One chunk of a slot image.
-pub type Chunk = [u8; CHUNK_SIZE as usize];
+pub use protocol::payload::Chunk;
 
 /// The two slots: the one that runs is read, the other is written.
 pub trait Storage {
@@ -16,6 +14,8 @@ pub trait Storage {
     fn chunks(&self) -> u32;
     /// Reads a chunk of the running slot.
     fn read_running(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error>;
+    /// Reads any bytes of the running slot.
+    fn read_running_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error>;
     /// Reads a chunk of the slot to write, from the card where that can be had.
     fn read_target(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error>;
     /// Writes a chunk of the slot to write; durable only after [`Storage::sync_target`].
@@ -29,6 +29,7 @@ pub trait Transport {
     /// Fetches exactly `range` of what `source` names, into `into` (cleared before).
     ///
     /// Errors: [`Error::PayloadTruncated`] when the source ends before the range does,
+    /// [`Error::NotServed`] and [`Error::NotYet`] when it has nothing there,
     /// [`Error::Unreachable`] for all else.
     fn fetch(&mut self, source: &str, range: Range<u64>, into: &mut Vec<u8>) -> Result<(), Error>;
 }

@@ -9,7 +9,7 @@
 //! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
 //! | `sim` | lives of simulated devices, by seed | [`tasks`] |
-//! | `bench boot\|memory` | figures of a booted image | [`tasks`] |
+//! | `bench boot\|memory\|delta` | figures | [`tasks`] |
 
 mod ci;
 mod deny;
@@ -37,6 +37,7 @@ Usage: cargo xtask COMMAND
   sim --minutes M lives with ever new seeds, for so long
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
+  bench delta     deltas beside those of other tools
 ";
 
 fn main() -> ExitCode {

@@ -13,10 +13,10 @@ pub fn demo(options: &[&str]) -> Result<(), Error> {
     program("demo", options)
 }
 
-/// `bench boot` and `bench memory`.
+/// `bench boot`, `bench memory` and `bench delta`.
 pub fn bench(options: &[&str]) -> Result<(), Error> {
-    if !matches!(options, ["boot" | "memory"]) {
-        return Err(Error::Usage("usage: cargo xtask bench boot|memory".into()));
+    if !matches!(options, ["boot" | "memory" | "delta"]) {
+        return Err(Error::Usage("usage: cargo xtask bench boot|memory|delta".into()));
     }
     setup::for_demo()?;
     program("bench", options)

@@ -21,20 +21,31 @@ pub async fn send(
 ) -> Result<Response<Body>, Error> {
     let path =
         fleet.artifacts.find(&sha256).ok_or_else(|| Error::not_found("artefact", &sha256))?;
-    let size = tokio::fs::metadata(&path).await.map_err(Error::file("read size of", &path))?.len();
-    let etag = format!("\"{}\"", sha256.to_ascii_lowercase());
+    send_file(&path, &sha256.to_ascii_lowercase(), CACHE, &method, &headers).await
+}
+
+/// A file, or the part of it that the headers ask for. `tag` becomes its entity tag.
+pub(super) async fn send_file(
+    path: &std::path::Path,
+    tag: &str,
+    cache: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Error> {
+    let size = tokio::fs::metadata(path).await.map_err(Error::file("read size of", path))?.len();
+    let etag = format!("\"{tag}\"");
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let answer = Response::builder()
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::ETAG, &etag)
-        .header(header::CACHE_CONTROL, CACHE);
+        .header(header::CACHE_CONTROL, cache);
     let built = |e: axum::http::Error| Error::Internal(e.to_string());
     if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag) || tags.trim() == "*") {
         return answer.status(StatusCode::NOT_MODIFIED).body(Body::empty()).map_err(built);
     }
     // A range of another version of the file is no use: then all of this one is sent.
     let fresh = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
-    let selection = match fresh && method == Method::GET {
+    let selection = match fresh && *method == Method::GET {
         true => select(text(header::RANGE), size),
         false => Selection::Whole,
     };
@@ -57,9 +68,9 @@ pub async fn send(
     let answer = answer
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::CONTENT_LENGTH, length);
-    if method == Method::HEAD {
+    if *method == Method::HEAD {
         return answer.body(Body::empty()).map_err(built);
     }
-    let stream = read_range(&path, start, length).await.map_err(Error::file("open", &path))?;
+    let stream = read_range(path, start, length).await.map_err(Error::file("open", path))?;
     answer.body(Body::from_stream(stream)).map_err(built)
 }

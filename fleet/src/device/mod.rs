@@ -1,9 +1,10 @@
-//! What devices reach over HTTPS: enrolment, and artefacts with range requests.
+//! What devices reach over HTTPS: enrolment, and artefacts and deltas with range requests.
 //!
 //! No client certificate is asked for: a device has none before it enrols, and what is fetched is
 //! checked against signed digests by the device.
 
 mod artifacts;
+mod deltas;
 mod enroll;
 mod range;
 
@@ -21,5 +22,6 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
     Router::new()
         .route("/v1/enroll", post(enroll::enroll).layer(DefaultBodyLimit::max(MAX_ENROLL)))
         .route("/v1/artifacts/{sha256}", get(artifacts::send))
+        .route("/v1/deltas/{build}/{release}", get(deltas::send))
         .with_state(fleet)
 }

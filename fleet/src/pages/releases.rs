@@ -2,6 +2,7 @@
 
 use super::layout::{bar, bytes, dot, pill, since};
 use crate::core::Fleet;
+use crate::deltas::{Pair, Standing};
 use crate::error::Error;
 use crate::rollout::{Progress, Rollout, Step, rollout};
 use crate::store::{Device, Release};
@@ -31,7 +32,7 @@ pub(super) fn body(fleet: &Fleet) -> Result<Markup, Error> {
         }
         div.columns {
             div.stack {
-                section.panel #releases data-live { (release_list(&releases, &devices)) }
+                section.panel #releases data-live { (release_list(fleet, &releases, &devices)) }
                 section.panel { (upload()) }
             }
             section.panel #deployments data-live { (deployment_list(&rollouts)) }
@@ -39,7 +40,7 @@ pub(super) fn body(fleet: &Fleet) -> Result<Markup, Error> {
     })
 }
 
-fn release_list(releases: &[Release], devices: &[Device]) -> Markup {
+fn release_list(fleet: &Fleet, releases: &[Release], devices: &[Device]) -> Markup {
     html! {
         header { h2 { "Uploaded" } }
         @if releases.is_empty() {
@@ -48,8 +49,30 @@ fn release_list(releases: &[Release], devices: &[Device]) -> Markup {
                 " writes a manifest and a payload: upload both below."
             }
         }
-        ul.rows { @for release in releases { li { (release_item(release, devices)) } } }
+        ul.rows {
+            @for release in releases {
+                li {
+                    (release_item(release, devices))
+                    @for from in releases { (delta(fleet, from, release)) }
+                }
+            }
+        }
     }
+}
+
+/// What there is to say of a delta.
+fn delta(fleet: &Fleet, from: &Release, to: &Release) -> Markup {
+    let pair = Pair { from: from.digest.clone(), to: to.digest.clone() };
+    let text = match fleet.deltas.standing(&pair) {
+        Standing::None => return html! {},
+        Standing::Making { total: 0, .. } => "waits to be made".into(),
+        Standing::Making { done, total } => format!("being made, {done} of {total} chunks"),
+        Standing::Ready { size, .. } => {
+            let share = size * 100 / to.payload_size.max(1);
+            format!("{}, {share} % of the whole", bytes(size))
+        }
+    };
+    html! { p.soft.small { "Delta from " (from.version) ": " (text) } }
 }
 
 fn release_item(release: &Release, devices: &[Device]) -> Markup {

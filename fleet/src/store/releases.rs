@@ -30,6 +30,14 @@ pub struct Release {
     pub uploaded: u64,
 }
 
+impl Release {
+    /// Whether a device whose build has this name runs it, see [`protocol::delta::build_name`].
+    pub fn is_build(&self, name: &str) -> bool {
+        let named = |board| protocol::delta::build_name(board, &self.version, self.sequence);
+        self.boards.iter().any(|board| named(board) == name)
+    }
+}
+
 /// One deployment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployment {
@@ -187,6 +195,14 @@ impl Store {
                 params![release, created, expires],
                 deployment,
             )
+        })
+    }
+
+    /// Whether a release was ever deployed.
+    pub fn is_deployed(&self, release: &str) -> Result<bool, Error> {
+        self.with("look for a release's deployments", |c| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM deployments WHERE release = ?)";
+            c.prepare_cached(sql)?.query_row([release], |row| row.get(0))
         })
     }
 

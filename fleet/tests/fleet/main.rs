@@ -5,6 +5,7 @@
 mod api;
 mod browser;
 mod dashboard;
+mod deltas;
 mod enrollment;
 mod gateway;
 mod keys;

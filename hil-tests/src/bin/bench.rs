@@ -1,14 +1,25 @@
-//! `cargo xtask bench boot|memory`: figures of booted images.
+//! `cargo xtask bench boot|memory|delta`: figures. The other two are steps of `bench delta`, which
+//! starts itself with them to measure them.
 
 use hil::bench;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
-        Some("boot") => bench::boot::run(),
-        Some("memory") => bench::memory::run(),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words[..] {
+        ["boot"] => bench::boot::run(),
+        ["memory"] => bench::memory::run(),
+        ["delta"] => bench::delta::run(),
+        ["delta-make", old, new, to] => {
+            bench::delta::ours::make(Path::new(old), Path::new(new), Path::new(to))
+        }
+        ["delta-apply", old, coded, to] => {
+            bench::delta::ours::apply(Path::new(old), Path::new(coded), Path::new(to))
+        }
         _ => {
-            eprintln!("usage: bench boot|memory");
+            eprintln!("usage: bench boot|memory|delta");
             return ExitCode::FAILURE;
         }
     };

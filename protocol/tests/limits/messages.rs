@@ -4,7 +4,7 @@ use protocol::control::{MAX_FRAME, read_frame};
 use protocol::envelope::{self, MAX_ENVELOPE, MAX_SIGNATURES, open, sign};
 use protocol::fleet::{Assignment, MAX_ID, MAX_SOURCES, MAX_URL, is_id};
 use protocol::keys::{KEYSET_CONTEXT, KeyId, KeySet, MAX_KEYS, PrivateKey, RoleName};
-use protocol::payload::{Index, MAX_COMPRESSED};
+use protocol::payload::{Index, Kind, MAX_COMPRESSED};
 use protocol::release::{
     CHUNK_SIZE, MAX_BOARDS, MAX_CHUNKS, MAX_HEALTH_TIMEOUT_S, MAX_NAME, MAX_NOTES,
     MAX_TRIAL_ATTEMPTS, ReleaseManifest,
@@ -152,7 +152,7 @@ fn manifests() {
 
 #[test]
 fn payload_indexes_and_frames() {
-    let index = |sizes: Vec<u32>| code(Index::new(sizes));
+    let index = |sizes: Vec<u32>| code(Index::new(Kind::Whole, sizes));
     assert_eq!(index(vec![MAX_COMPRESSED; MAX_CHUNKS as usize]), "taken");
     assert_eq!(index(vec![MAX_COMPRESSED + 1]), "bad-payload");
     assert_eq!(index(vec![1; MAX_CHUNKS as usize + 1]), "bad-payload");

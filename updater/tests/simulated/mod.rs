@@ -132,6 +132,8 @@ pub struct Sim {
     pub boots: Vec<BootRecord>,
     pub sources: BTreeMap<String, Vec<u8>>,
     pub requests: Vec<Range<u64>>,
+    /// How often a delta is said to be in the making before it is served.
+    pub making: u32,
     pub operations: usize,
     pub cut: Option<(usize, Cut)>,
     pub dead: bool,
@@ -167,6 +169,7 @@ impl Handle {
             boots: Vec::new(),
             sources: sources.into(),
             requests: Vec::new(),
+            making: 0,
             operations: 0,
             cut: None,
             dead: false,
@@ -347,6 +350,12 @@ impl Storage for Handle {
         Ok(())
     }
 
+    fn read_running_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
+        let sim = self.sim();
+        into.copy_from_slice(&sim.slots[Sim::index(sim.running)][offset as usize..][..into.len()]);
+        Ok(())
+    }
+
     fn read_target(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
         let sim = self.sim();
         let slot = &sim.slots[Sim::index(sim.target())];
@@ -378,12 +387,16 @@ impl Storage for Handle {
 impl Transport for Handle {
     fn fetch(&mut self, source: &str, range: Range<u64>, into: &mut Vec<u8>) -> Result<(), Error> {
         let mut sim = self.sim_mut();
-        sim.requests.push(range.clone());
-        let unknown = || Error::Unreachable { source_url: source.into(), why: "404".into() };
+        if source.starts_with(protocol::delta::PATH) && sim.making > 0 {
+            sim.making -= 1;
+            return Err(Error::NotYet(source.into()));
+        }
+        let unknown = || Error::NotServed(source.into());
         let bytes = sim.sources.get(source).ok_or_else(unknown)?;
         let part = bytes.get(range.start as usize..range.end as usize);
         into.clear();
         into.extend_from_slice(part.ok_or_else(|| Error::PayloadTruncated(source.into()))?);
+        sim.requests.push(range);
         Ok(())
     }
 }

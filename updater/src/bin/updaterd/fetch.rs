@@ -162,6 +162,8 @@ impl Web {
                 return Err(Error::PayloadTruncated(source.into()));
             }
             StatusCode::OK => return Err(unreachable("does not serve ranges".into())),
+            StatusCode::NOT_FOUND => return Err(Error::NotServed(source.into())),
+            StatusCode::ACCEPTED => return Err(Error::NotYet(source.into())),
             status => return Err(unreachable(format!("answered {status}"))),
         }
         match answered_range(&response) {

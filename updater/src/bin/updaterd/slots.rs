@@ -98,6 +98,12 @@ impl Storage for Slots {
         read(&self.running, self.offset(chunk)?, into)
     }
 
+    fn read_running_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
+        // Pages stay: a delta reads here and there, and comes back.
+        let read = self.running.read_exact_at(into, offset);
+        read.map_err(|e| storage(format!("read at {offset}: {e}")))
+    }
+
     fn read_target(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
         read(&self.target, self.offset(chunk)?, into)
     }
@@ -112,6 +118,7 @@ impl Storage for Slots {
         self.target.sync_data().map_err(|e| storage(format!("sync: {e}")))?;
         // All of the slot leaves the page cache: what is read back is what the card holds.
         let _ = fadvise(&self.target, 0, None, Advice::DontNeed);
+        let _ = fadvise(&self.running, 0, None, Advice::DontNeed);
         Ok(())
     }
 }

@@ -20,7 +20,8 @@ use updater::{Next, Updater};
 
 /// Pauses after a step that failed.
 const FAILURE_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(900));
-/// Between two looks at something that init decides.
+/// Between two looks at something that init decides or the fleet makes; at least half of it, so
+/// that a fleet does not ask all at once.
 const WAIT: Duration = Duration::from_secs(2);
 /// Time for the report "staged" to leave before the reboot.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -128,7 +129,7 @@ impl Worker {
             let pause = match next {
                 Ok(Next::Again) if staged && was != UpdatePhase::Staged => FAREWELL,
                 Ok(Next::Again) => Duration::ZERO,
-                Ok(Next::Wait) => WAIT,
+                Ok(Next::Wait) => Backoff::new(WAIT, WAIT).next(),
                 Ok(Next::Idle) => LOOK_AGAIN,
                 Err(_) => backoff.next(),
             };
