@@ -80,6 +80,11 @@ pub fn load<M: Media>(media: &mut M) -> Option<Environment> {
     Environment::read(first.as_ref().map(|raw| &raw[..]), second.as_ref().map(|raw| &raw[..])).ok()
 }
 
+/// The stored marks against rollbacks.
+pub fn marks<M: Media>(media: &mut M) -> Marks {
+    load(media).as_ref().map_or(Marks::UNREADABLE, Marks::read)
+}
+
 /// The stored state.
 pub fn state<M: Media>(media: &mut M) -> SlotState {
     load(media).as_ref().map_or(SlotState::UNREADABLE, SlotState::read)
@@ -140,9 +145,12 @@ fn commit_all<M: Media>(
     let mut environment = read.unwrap_or_else(Environment::empty);
     let before = (slots, Marks::read(&environment));
     let after = transition(&before.0, &before.1).map_err(StoreError::Change)?;
-    // Marks alone would make a valid environment that knows no confirmed slot.
-    if after == before || after.0 == SlotState::UNREADABLE {
+    if after == before {
         return Ok(after);
+    }
+    if after.0 == SlotState::UNREADABLE {
+        // Marks alone would make a valid environment that knows no confirmed slot.
+        return Err(StoreError::Change(crate::Error::NoValidCopy));
     }
     let written = after.0.write(&mut environment).and_then(|()| after.1.write(&mut environment));
     written.map_err(StoreError::Change)?;

@@ -1,25 +1,25 @@
-//! The U-Boot environment on the boot disk: read, changed, written, read back. The state machine is
-//! `bootloader_config::slots`; this is its one place of persistence on a running system.
-//!
-//! Every change is one write of the copy that is not in use, synced and read back from the card.
-//! "Could not read" is an error, never a state.
+//! The U-Boot environment on the boot disk. The state machine is `bootloader_config::slots`, the
+//! steps of storing it `bootloader_config::store`; this is the disk that they are taken on, and the
+//! one place of persistence on a running system.
 
 use crate::{
     Error,
     error::{At, Result},
 };
 use bootloader_config::{
-    environment::Environment,
-    layout::{ENV_OFFSETS, ENV_SIZE},
+    environment::{EnvironmentCopy, RawCopy},
+    layout::ENV_SIZE,
     rollback::Marks,
     slots::{Reading, Slot, SlotState},
+    store::{self, Media},
 };
 use protocol::control::{RollbackMarks, SlotName};
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fs::{Advice, fadvise};
 use std::{
     fs::{File, OpenOptions},
+    io,
     num::NonZeroU64,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::PathBuf,
 };
 
@@ -42,68 +42,52 @@ impl SlotStore {
 
     /// The state as stored; an environment of which no copy is valid reads as unreadable.
     pub fn state(&self) -> Result<SlotState> {
-        let disk = File::open(&self.disk).at("open", &self.disk)?;
-        match self.environment(&disk) {
-            Some(environment) => Ok(SlotState::read(&environment)),
-            None => Ok(SlotState::UNREADABLE),
-        }
+        Ok(store::state(&mut self.card(false)?))
     }
 
     /// The marks against rollbacks as stored; of an environment without a valid copy: unreadable.
     pub fn marks(&self) -> Result<Marks> {
-        let disk = File::open(&self.disk).at("open", &self.disk)?;
-        Ok(self.environment(&disk).as_ref().map_or(Marks::UNREADABLE, Marks::read))
+        Ok(store::marks(&mut self.card(false)?))
     }
 
-    /// Applies a change and stores what it gives, in one write; none when nothing changes.
+    /// Applies a change and stores what it gives, see [`store::change_all`].
     ///
     /// An environment of which no copy is valid is begun anew by a change that names the confirmed
     /// slot; its marks are then absent before the change, since there is nothing to keep.
     pub fn change(&self, change: impl FnOnce(&SlotState, &Marks) -> Change) -> Result<()> {
-        let disk = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::SYNC.bits() as i32)
-            .open(&self.disk)
-            .at("open", &self.disk)?;
-        let read = self.environment(&disk);
-        let slots = read.as_ref().map_or(SlotState::UNREADABLE, SlotState::read);
-        let mut environment = read.unwrap_or_else(Environment::empty);
-        let before = (slots, Marks::read(&environment));
-        let after = change(&before.0, &before.1).map_err(|e| self.invalid(e.to_string()))?;
-        if after == before {
-            return Ok(());
-        }
-        let (slots, marks) = after;
-        if slots == SlotState::UNREADABLE {
-            // Marks alone would make a valid environment that knows no confirmed slot.
-            return Err(self.invalid("no copy can be read, so nothing is kept in it".into()));
-        }
-        let written = slots.write(&mut environment).and_then(|()| marks.write(&mut environment));
-        written.map_err(|e| self.invalid(e.to_string()))?;
-        let encoded = environment.encode();
-        let offset = encoded.copy.offset();
-        disk.write_all_at(&encoded.bytes, offset).at("write environment to", &self.disk)?;
-        disk.sync_all().at("sync", &self.disk)?;
-        let _ = fadvise(&disk, offset, NonZeroU64::new(ENV_SIZE as u64), Advice::DontNeed);
-        let stored = self.environment(&disk);
-        let stored = stored.as_ref().map(|read| (SlotState::read(read), Marks::read(read)));
-        if stored != Some(after) {
-            return Err(self.invalid(format!("read back {stored:?} after writing {after:?}")));
-        }
+        let stored = store::change_all(&mut self.card(true)?, change);
+        stored.map(drop).map_err(|error| {
+            Error::invalid(format!("environment on {}", self.disk.display()), error.to_string())
+        })
+    }
+
+    fn card(&self, write: bool) -> Result<Card> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(write);
+        Ok(Card(options.open(&self.disk).at("open", &self.disk)?))
+    }
+}
+
+/// The disk with the two copies.
+struct Card(File);
+
+impl Media for Card {
+    type Error = io::Error;
+
+    fn read(&mut self, copy: EnvironmentCopy, into: &mut RawCopy) -> io::Result<()> {
+        self.0.read_exact_at(into, copy.offset())
+    }
+
+    fn write(&mut self, copy: EnvironmentCopy, bytes: &RawCopy) -> io::Result<()> {
+        self.0.write_all_at(bytes, copy.offset())
+    }
+
+    fn sync(&mut self, copy: EnvironmentCopy) -> io::Result<()> {
+        self.0.sync_all()?;
+        // What is read back comes from the card.
+        let length = NonZeroU64::new(ENV_SIZE as u64);
+        let _ = fadvise(&self.0, copy.offset(), length, Advice::DontNeed);
         Ok(())
-    }
-
-    fn environment(&self, disk: &File) -> Option<Environment> {
-        let [first, second] = ENV_OFFSETS.map(|offset| {
-            let mut raw = vec![0; ENV_SIZE];
-            disk.read_exact_at(&mut raw, offset).is_ok().then_some(raw)
-        });
-        Environment::read(first.as_deref(), second.as_deref()).ok()
-    }
-
-    fn invalid(&self, problem: String) -> Error {
-        Error::invalid(format!("environment on {}", self.disk.display()), problem)
     }
 }
 
@@ -135,6 +119,7 @@ pub fn marks(marks: &Marks) -> RollbackMarks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootloader_config::{environment::Environment, layout::ENV_OFFSETS};
 
     fn store(test: &str) -> SlotStore {
         let path = std::env::temp_dir().join(format!("holdfast-env-{test}-{}", std::process::id()));
@@ -187,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn confirming_and_raising_the_marks_is_one_write() {
+    fn confirming_and_raising_the_marks_is_one_write_and_then_in_both_copies() {
         let store = store("marks");
         let copies = || {
             let disk = File::open(&store.disk).unwrap();
@@ -202,9 +187,10 @@ mod tests {
             |state: &SlotState, marks: &Marks| Ok((state.confirm(Slot::B), marks.raised(7, 3)));
         store.change(confirm).unwrap();
         let after = copies();
-        let changed = before.iter().zip(&after).filter(|(old, new)| old != new).count();
-        assert_eq!(changed, 1, "one copy was written, once: the other is as it was");
-        assert_eq!(after.iter().map(|raw| raw[4]).max(), Some(2), "serial number after 1");
+        assert!(before[0] != after[0] && before[1] != after[1], "both copies are written");
+        assert!(after[0][5..] == after[1][5..], "both say the same");
+        assert_eq!(after.map(|raw| raw[4]).iter().max(), Some(&3), "serial numbers 2, 3 after 1");
+        let after = copies();
         assert_eq!(store.state().unwrap(), SlotState::FRESH.confirm(Slot::B));
         let marks = marks(&store.marks().unwrap());
         assert_eq!((marks.sequence, marks.floor, marks.unreadable), (Some(7), Some(3), false));
