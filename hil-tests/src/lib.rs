@@ -12,6 +12,7 @@
 //! | [`samples`] | the sample app: signed, unsigned, torn |
 //! | [`checks`] | looks at a card with tools that are not ours |
 //! | [`damage`] | damage to a card's data partition |
+//! | [`soak`] | power cuts without end |
 //! | [`bench`] | figures of booted images |
 //! | [`card`] | the SD card: a copy of a built image, to write on, read from and damage |
 //! | [`device_tree`] | the tree that the firmware would pass, edited for QEMU |
@@ -44,5 +45,6 @@ pub mod qemu;
 pub mod qmp;
 pub mod releases;
 pub mod samples;
+pub mod soak;
 
 pub use error::{Error, Result};

@@ -103,7 +103,7 @@ impl Releases {
                 Self::first,
                 Self::second,
                 Self::third,
-                Self::large,
+                |releases| releases.numbered(1),
                 Self::never_healthy,
                 Self::panics_early,
                 Self::does_not_load,
@@ -204,12 +204,13 @@ impl Releases {
         })
     }
 
-    /// A good update that is long to download: 8 MiB that no other release has.
-    pub fn large(&self) -> Result<Release> {
-        let overlay =
-            overlay("large", |folder| put(folder, "usr/share/large", &noise(LARGE_BYTES), 0o644))?;
+    /// One of any number of good updates that are long to download: 8 MiB that no other has.
+    pub fn numbered(&self, which: u64) -> Result<Release> {
+        let overlay = overlay(&format!("numbered-{which}"), |folder| {
+            put(folder, "usr/share/numbered", &noise(which, LARGE_BYTES), 0o644)
+        })?;
         self.build(|spec| {
-            number(spec, "2.5.0-large", 15);
+            number(spec, &format!("4.{which}.0"), 100 + which);
             spec.overlays.push(overlay);
         })
     }
@@ -390,16 +391,12 @@ fn put(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(file("chmod", path))
 }
 
-/// Bytes that do not compress, the same every time (splitmix64).
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0u64;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_le_bytes()
-    };
-    (0..bytes / 8).flat_map(|_| next()).collect()
+/// Bytes that do not compress, the same every time for the same seed.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut noise = vec![0; bytes];
+    random.fill(&mut noise);
+    noise
 }
 
 /// Names and contents of all files below a folder, in the order of their names.

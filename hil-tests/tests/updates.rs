@@ -6,14 +6,14 @@ use hil::error::ensure;
 use hil::fleet_server::FleetServer;
 use hil::gateway::Gateway;
 use hil::releases::{Release, Releases};
+use hil::soak;
 use protocol::control::SlotName;
 use protocol::fleet::UpdatePhase;
-use std::time::Duration;
 
-/// The latest moment of a cut after the beginning; the download takes longer.
-const LATEST_CUT_MS: u64 = 20_000;
-/// Power cuts of one download, each at a moment that its seed decides.
-const SEEDS: &[u64] = &[1, 2, 3];
+/// Power cuts; `cargo xtask soak` makes more.
+const CUTS: u32 = 3;
+/// What decides their moments.
+const SEED: u64 = 1;
 
 #[test]
 fn a_good_release_is_confirmed_and_bad_ones_fall_back() -> Result {
@@ -93,35 +93,7 @@ fn falls_back(
 }
 
 #[test]
-fn power_cuts_during_a_download_cost_nothing_but_time() -> Result {
-    let releases = Releases::get()?;
-    let fleet = FleetServer::start("cuts", releases.keys())?;
-    let first = releases.first()?;
-    let mut gateway = Gateway::new("cuts", &first, &fleet.device_toml("cuts")?)?;
-    gateway.power_on()?;
-    gateway.wait_healthy()?;
-    let device = fleet.wait_enrolled("cuts")?;
-    let large = releases.large()?;
-    fleet.deploy(&large, &device)?;
-    for seed in SEEDS {
-        fleet.wait_downloading(&device, &large)?;
-        std::thread::sleep(moment(*seed));
-        gateway.power_cycle()?;
-        let status = gateway.wait_healthy()?;
-        let now = gateway.update()?;
-        println!("seed {seed}: boots {} after the cut, {now:?}", status.version);
-        ensure(status.version == first.version || status.version == large.version, || {
-            format!("seed {seed}: {status:?}")
-        })?;
-    }
-    fleet.wait_update(&device, &large, UpdatePhase::Confirmed)?;
-    let status = gateway.wait_healthy_again()?;
-    ensure(status.version == large.version, || format!("{status:?}"))
-}
-
-/// How far into a download the power is cut: the same for the same seed (splitmix64).
-fn moment(seed: u64) -> Duration {
-    let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    Duration::from_millis((z ^ (z >> 27)) % LATEST_CUT_MS)
+fn power_cuts_during_an_update_cost_nothing_but_time() -> Result {
+    let report = soak::run("cuts", CUTS, SEED)?;
+    ensure(report.cuts == CUTS && report.updates > 0, || format!("{report:?}"))
 }

@@ -8,6 +8,7 @@
 //! | `test` | every test | [`suite`] |
 //! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
+//! | `soak` | power cuts of a gateway in QEMU | [`tasks`] |
 //! | `sim` | lives of simulated devices, by seed | [`tasks`] |
 //! | `bench boot\|memory\|delta` | figures | [`tasks`] |
 
@@ -35,6 +36,7 @@ Usage: cargo xtask COMMAND
   tidy            check the house rules
   sim --seed N    one life of a simulated device, with everything that happened when it fails
   sim --minutes M lives with ever new seeds, for so long
+  soak --cycles N power cuts of a gateway in QEMU during updates, at moments that --seed decides
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
   bench delta     deltas beside those of other tools
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => suite::run(options),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["soak", options @ ..] => tasks::soak(options),
         ["sim", options @ ..] => tasks::sim(options),
         ["bench", options @ ..] => tasks::bench(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -22,6 +22,12 @@ pub fn bench(options: &[&str]) -> Result<(), Error> {
     program("bench", options)
 }
 
+/// `soak`: power cuts of a gateway in QEMU, without end.
+pub fn soak(options: &[&str]) -> Result<(), Error> {
+    setup::for_demo()?;
+    program("soak", options)
+}
+
 /// `sim`: lives of simulated devices, by seed.
 pub fn sim(options: &[&str]) -> Result<(), Error> {
     // Third-party code is optimised in debug builds too, and that is where its time goes.
