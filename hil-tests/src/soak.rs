@@ -1,8 +1,8 @@
 //! Power cuts without end: a gateway is given one update after the other while its power goes at
 //! moments that a seed decides, and nothing may be lost.
 //!
-//! After each cut the gateway must come up healthy, on the release that it had or on the one that it
-//! was given; and each update must be confirmed in the end, without a word from anybody.
+//! After each cut the gateway must come up healthy, on the release that it had or on the one that
+//! it was given; and each update must be confirmed in the end, without a word from anybody.
 
 use crate::Result;
 use crate::error::{Error, ensure};
@@ -13,8 +13,8 @@ use protocol::fleet::UpdatePhase;
 use std::thread;
 use std::time::Duration;
 
-/// The latest moment of a cut after the gateway was healthy: a download takes longer, and what comes
-/// after it (reading back, the reboot, the trial) is reached by the cuts that follow.
+/// The latest moment of a cut after the gateway was healthy: a download takes longer, and what
+/// comes after it (reading back, the reboot, the trial) is reached by the cuts that follow.
 const LATEST_CUT_MS: u64 = 25_000;
 
 /// What a soak went through.
