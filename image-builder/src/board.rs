@@ -22,6 +22,8 @@ pub struct Board {
     pub id: String,
     /// For people.
     pub description: String,
+    /// The watchdog that its device opens.
+    pub watchdog: Option<String>,
     /// The table `[image]`.
     pub image: ImageSection,
     /// The whole file as it goes onto the device.
@@ -89,7 +91,13 @@ pub fn load(id: &str) -> Result<Board> {
     if device.id != id {
         return Err(wrong(&format!("its id is {:?}", device.id)));
     }
-    Ok(Board { id: device.id, description: device.description, image: file.image, text })
+    Ok(Board {
+        id: device.id,
+        description: device.description,
+        watchdog: device.device.watchdog,
+        image: file.image,
+        text,
+    })
 }
 
 /// Ids of all boards.

@@ -139,6 +139,7 @@ fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
         .collect::<Result<Vec<_>>>()?;
     let slot = slot::build(SlotParts {
         board: &board.id,
+        watchdog: board.watchdog.as_deref(),
         version: &spec.version,
         time: build_time,
         kernel: &kernel,

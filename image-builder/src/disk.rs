@@ -49,14 +49,15 @@ pub fn write(path: &Path, disk: &Disk<'_>) -> Result<Vec<Range<u64>>> {
     for (offset, copy) in layout::ENV_OFFSETS.into_iter().zip(Environment::fresh().1) {
         put(offset, &copy)?;
     }
+    // A card that is written again forgets whose it was. The map of blocks wants them in order.
+    for offset in layout::SPARE_OFFSETS.into_iter().chain([layout::CHECK_NOTE_OFFSET]) {
+        put(offset, &[0; BLOCK as usize])?;
+    }
     let boot = boot_volume(disk)?;
     let used = boot.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     put(layout::BOOT.offset, &boot[..used])?;
     put(layout::SLOT_A.offset, disk.slot)?;
     put(layout::SLOT_B.offset, &vec![0; SLOT_B_ERASED as usize])?;
-    for offset in layout::SPARE_OFFSETS.into_iter().chain([layout::CHECK_NOTE_OFFSET]) {
-        put(offset, &[0; BLOCK as usize])?;
-    }
     for extent in disk.data.used()? {
         let bytes = &disk.data.bytes()[extent.start as usize..extent.end as usize];
         put(layout::DATA.offset + extent.start, bytes)?;

@@ -16,14 +16,19 @@ use protocol::{keys::to_hex, release::CHUNK_SIZE};
 const VOLUME_ID: u32 = 0x510f_b007;
 
 /// How a machine that does not work comes to be reset: a panic restarts after 5 s; the kernel's own
-/// watchdog ends in a panic, so that pstore keeps who it was; one that U-Boot started is petted by
-/// the kernel until init opens it, but no longer than a minute.
-const RESETS: &str = "panic=5 softdog.soft_panic=1 watchdog.open_timeout=60";
+/// watchdog ends in a panic, so that pstore keeps who it was; a watchdog watches until the reset,
+/// also over a driver that hangs while the system goes down.
+const RESETS: &str = "panic=5 softdog.soft_panic=1 watchdog.stop_on_reboot=0";
+/// A watchdog that U-Boot started is petted by the kernel until init opens it, but no longer than a
+/// minute; only where init will open it: nobody else would, and a healthy board would be reset.
+const STARTED_BY_U_BOOT: (&str, &str) = ("bcm2835", "watchdog.open_timeout=60");
 
 /// What goes into a slot image.
 pub struct SlotParts<'a> {
     /// Board id.
     pub board: &'a str,
+    /// The watchdog that its board file names.
+    pub watchdog: Option<&'a str>,
     /// Version for people.
     pub version: &'a str,
     /// Unix seconds of the files.
@@ -58,7 +63,11 @@ pub struct Slot {
 pub fn build(parts: SlotParts<'_>) -> Result<Slot> {
     let root_size = parts.root.len() as u64;
     let tree = verity::tree(&parts.root, &ROOT_SALT);
-    let cmdline = cmdline(root_size, &tree, parts.cmdline_extra);
+    let extra = match STARTED_BY_U_BOOT {
+        (watchdog, wait) if parts.watchdog == Some(watchdog) => wait,
+        _ => "",
+    };
+    let cmdline = cmdline(root_size, &tree, &format!("{extra} {}", parts.cmdline_extra));
     let fit = Fit {
         description: &format!("Holdfast {} for {}", parts.version, parts.board),
         timestamp: parts.time as u32,
@@ -108,7 +117,7 @@ fn cmdline(root_size: u64, tree: &verity::Tree, extra: &str) -> String {
         "root,,1,ro,0 {data_sectors} verity 1 /dev/dm-0 /dev/dm-0 4096 4096 {blocks} {blocks} \
          sha256 {root} {salt} 1 panic_on_corruption"
     );
-    let extra = if extra.is_empty() { String::new() } else { format!(" {extra}") };
+    let extra: String = extra.split_whitespace().map(|word| format!(" {word}")).collect();
     format!(
         "setenv bootargs \"console=${{hf_console}} ro root=/dev/dm-1 dm-mod.waitfor=${{hf_dev}} \
          dm-mod.create=\\\"{linear};{verity}\\\" init=/sbin/init {RESETS} \

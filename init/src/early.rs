@@ -59,6 +59,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("/proc/sys/kernel/dmesg_restrict", "1"),
     // a core file would go to the card; the log has the signal
     ("/proc/sys/kernel/core_pattern", "|/bin/false"),
+    // what waits to be written is written within the watchdog's time, also by a card of 1 MB/s
+    ("/proc/sys/vm/dirty_bytes", "33554432"),
+    ("/proc/sys/vm/dirty_background_bytes", "16777216"),
     // links and fifos of others in /tmp are not followed
     ("/proc/sys/fs/protected_symlinks", "1"),
     ("/proc/sys/fs/protected_hardlinks", "1"),

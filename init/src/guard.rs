@@ -1,7 +1,7 @@
 //! The data partition while the machine runs: keeps the spare copy up to date, and notices when the
 //! kernel has made `/data` read-only because of errors (`errors=remount-ro`). Kernel 6.12 does not
-//! say so in the mount's flags, so the file system's count of errors is looked at: a check that
-//! succeeded has set it to zero. Then:
+//! say so in the mount's flags, so the file system's count of errors is looked at, for more than
+//! there were when it was mounted: a check that was cut or found no way leaves the old ones. Then:
 //!
 //! | read-only | trial | checked in this boot | up for [`CALM_MS`] | then |
 //! |---|---|---|---|---|
@@ -36,6 +36,8 @@ pub struct Guard {
     pub(crate) spare: Option<Spare>,
     /// The kernel's count of errors in the file system; `None` when `/data` is not the partition.
     errors: Option<PathBuf>,
+    /// That count when it was mounted: what a check did not clear is no new error.
+    known: u64,
     next_look: u64,
     /// The reboot was tried, or is not to be.
     settled: bool,
@@ -67,12 +69,12 @@ impl Guard {
             let name = name.file_name().unwrap_or_default().to_os_string();
             Path::new("/sys/fs/ext4").join(name).join("errors_count")
         });
-        Self { mounted, checked, spare, errors, next_look: 0, settled: false }
+        let known = count(errors.as_deref());
+        Self { mounted, checked, spare, errors, known, next_look: 0, settled: false }
     }
 
     fn has_errors(&self) -> bool {
-        let count = self.errors.as_ref().and_then(files::read_line);
-        count.is_some_and(|count| count != "0")
+        count(self.errors.as_deref()) > self.known
     }
 
     /// The time of the next look.
@@ -94,6 +96,11 @@ impl Guard {
             Err(error) => Some(format!("spare copy: {error}")),
         }
     }
+}
+
+/// Zero where it cannot be read: a look that fails is no error of the file system.
+fn count(errors: Option<&Path>) -> u64 {
+    errors.and_then(files::read_line).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 impl Machine {

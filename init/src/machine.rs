@@ -38,6 +38,8 @@ use std::{collections::BTreeMap, fs, fs::File, io::Read, path::Path};
 const DISK_WAIT_MS: u64 = 5_000;
 /// Longest sleep of the loop: the warnings about temperature and data are looked at this often.
 const IDLE_MS: u64 = 30_000;
+/// Between two attempts to store that the running slot is confirmed.
+const CONFIRM_AGAIN_MS: u64 = 30_000;
 /// Bytes of one service's output that are taken in one turn, so that a flood does not starve the
 /// others.
 const OUTPUT_TURN: usize = 16 << 10;
@@ -57,6 +59,8 @@ pub struct Machine {
     pub(crate) logs: Vec<Log>,
     outputs: Vec<Option<File>>,
     pub(crate) gate: Gate,
+    /// When a confirmation that could not be stored is tried again.
+    confirm_at: Option<u64>,
     pub(crate) checks: BTreeMap<String, (bool, String)>,
     probe: Probe,
     pub(crate) store: Option<SlotStore>,
@@ -107,7 +111,6 @@ impl Machine {
             .ok();
         let store = disk.map(|disk| SlotStore::new(disk.device()));
         let below_floor = below_floor(store.as_ref(), &facts);
-        let panel = crate::panel::Panel::of(&board, &mut warnings);
         let mut machine = Self {
             gate: gate(&facts, below_floor),
             outputs: logs.iter().map(|_| None).collect(),
@@ -123,11 +126,12 @@ impl Machine {
             logs,
             checks: BTreeMap::new(),
             probe: Probe::default(),
+            confirm_at: None,
             signals,
             server,
             watchdog,
             shutdown: None,
-            panel,
+            panel: crate::panel::Panel::of(&board, &mut warnings),
             guard: Guard::new(data),
         };
         for warning in warnings {
@@ -344,8 +348,9 @@ impl Machine {
 
     fn look_at_health(&mut self, now: u64) {
         match self.gate.look(self.missing(), now) {
+            Verdict::None if self.confirm_at.is_some_and(|at| now >= at) => self.confirm(now),
             Verdict::None => {}
-            Verdict::Healthy => self.became_healthy(),
+            Verdict::Healthy => self.became_healthy(now),
             Verdict::Unhealthy(missing) => {
                 let text = missing.join("; ");
                 kmsg::notice(&format!("unhealthy: {text}"));
@@ -364,7 +369,7 @@ impl Machine {
         self.panel.health(self.gate.health());
     }
 
-    fn became_healthy(&mut self) {
+    fn became_healthy(&mut self, now: u64) {
         kmsg::notice("healthy");
         let running = slots::slot(self.facts.slot);
         let (sequence, floor) = (self.facts.release.sequence, self.facts.release.floor);
@@ -377,6 +382,14 @@ impl Machine {
             self.outcome("healthy");
             return;
         }
+        self.confirm(now);
+    }
+
+    /// The running slot is the confirmed one from now on; what cannot be stored is tried again.
+    fn confirm(&mut self, now: u64) {
+        let running = slots::slot(self.facts.slot);
+        let (sequence, floor) = (self.facts.release.sequence, self.facts.release.floor);
+        self.confirm_at = None;
         let stored = self.slot_store().and_then(|store| {
             store.change(|state, marks| Ok((state.confirm(running), marks.raised(sequence, floor))))
         });
@@ -387,8 +400,9 @@ impl Machine {
                 self.outcome("healthy, confirmed");
             }
             Err(error) => {
+                self.confirm_at = Some(now + CONFIRM_AGAIN_MS);
                 self.warn(format!("confirm slot: {error}"));
-                self.outcome(&format!("healthy, not confirmed: {error}"));
+                self.outcome(&format!("not confirmed: {error}"));
             }
         }
     }

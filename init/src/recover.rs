@@ -12,7 +12,7 @@ use crate::{
 use protocol::template::{self, Piece};
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::Path,
     time::{Duration, Instant},
@@ -59,11 +59,19 @@ pub fn bring_up(
     mount: &mut dyn FnMut() -> io::Result<()>,
 ) -> Story {
     let mut story = Story::default();
-    let backup = find_backup(device, tools.label);
-    let found = match look(device, tools.label) {
+    let mut found = match look(device, tools.label) {
         Found::Clean | Found::Unclean if why.is_some() => Found::Flagged,
         found => found,
     };
+    // Looked for where one is needed: a worn card may take long over each of these reads.
+    let mut backup = None;
+    if matches!(found, Found::Damaged | Found::Unreadable) {
+        match find_backup(device, &mut tools) {
+            Ok(place) => backup = place,
+            // "Could not read" is never a reason to make a file system anew.
+            Err(_) => found = Found::Unreadable,
+        }
+    }
     describe(found, why, &mut story);
     let deadline = Instant::now() + tools.limit;
     let mut checked = None;
@@ -86,6 +94,9 @@ pub fn bring_up(
                 report.outcome
             }
         };
+        if (step, outcome) == (Step::Mount, Outcome::Refused) && backup.is_none() {
+            backup = find_backup(device, &mut tools).unwrap_or_default();
+        }
         let next = repair::after(step, outcome, checked, backup.is_some());
         if step != Step::Mount {
             checked = Some((step, outcome));
@@ -107,13 +118,28 @@ fn look(device: &Path, label: &str) -> Found {
     }
 }
 
-/// A block that holds a whole copy of the superblock.
-fn find_backup(device: &Path, label: &str) -> Option<u64> {
+/// A block that holds a whole copy of the superblock; `None` when there certainly is none.
+fn find_backup(device: &Path, tools: &mut Tools<'_>) -> Result<Option<u64>> {
     const BLOCK: u64 = 4096;
-    ext4::backup_blocks().find(|block| {
-        matches!(read_superblock(device, block * BLOCK), Ok(Some(copy))
-            if copy.is_whole && copy.group != 0 && copy.block_size == BLOCK && copy.label == label)
-    })
+    let size = File::open(device).and_then(|mut file| file.seek(SeekFrom::End(0)));
+    let blocks = size.at("size of", device)? / BLOCK;
+    let mut unread = None;
+    for block in ext4::backup_blocks().filter(|block| *block < blocks) {
+        (tools.turn)();
+        match read_superblock(device, block * BLOCK) {
+            Ok(Some(copy))
+                if copy.is_whole
+                    && copy.group != 0
+                    && copy.block_size == BLOCK
+                    && copy.label == tools.label =>
+            {
+                return Ok(Some(block));
+            }
+            Ok(_) => {}
+            Err(error) => unread = Some(error),
+        }
+    }
+    unread.map_or(Ok(None), Err)
 }
 
 fn arguments(step: Step, backup: Option<u64>) -> Vec<String> {

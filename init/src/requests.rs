@@ -28,6 +28,10 @@ impl Machine {
                 if self.gate.on_trial() {
                     return failed("on-trial", "the running slot is not confirmed yet");
                 }
+                if !self.guard.mounted {
+                    // A trial that fails would be forgotten at the reboot, and tried without end.
+                    return failed("no-memory", "the data partition is not mounted");
+                }
                 self.change(|state| state.stage_trial(slots::slot(slot), attempts))
             }
             InitRequest::DropTrial => self.change(|state| Ok(state.drop_trial())),

@@ -50,14 +50,15 @@ impl Machine {
             kmsg::warning(&format!("service {} did not stop", service.name));
         }
         let (power_off, reason) = (shutdown.power_off, shutdown.reason.clone());
+        // From here on each step may wait for the card.
+        if let Err(error) = self.watchdog.begin_end() {
+            kmsg::warning(&format!("watchdog: {error}"));
+        }
         for log in &mut self.logs {
             log.close();
         }
         if let Err(error) = boots::record_reason(&reason) {
             kmsg::warning(&error.to_string());
-        }
-        if let Err(error) = self.watchdog.begin_end() {
-            kmsg::warning(&format!("watchdog: {error}"));
         }
         kill_the_rest();
         if let Some(warning) = self.guard.save() {

@@ -87,7 +87,7 @@ fn after(reason: &BootReason) -> Option<Verdict> {
 fn after_outcome(outcome: &str) -> Verdict {
     if let Some(why) = outcome.strip_prefix("unhealthy: ") {
         fell_back("trial-unhealthy", why.into())
-    } else if outcome.starts_with("healthy") {
+    } else if outcome == "healthy" || outcome == "healthy, confirmed" {
         fell_back("rolled-back", "another slot was confirmed afterwards".into())
     } else {
         fell_back("trial-failed", outcome.into())

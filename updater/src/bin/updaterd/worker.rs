@@ -121,6 +121,7 @@ impl Worker {
             }
         };
         backoff.reset();
+        let mut best = (None, 0);
         loop {
             let was = updater.status().phase;
             let next = updater.step(self.site.clock.trusted());
@@ -133,7 +134,10 @@ impl Worker {
                 Ok(Next::Idle) => LOOK_AGAIN,
                 Err(_) => backoff.next(),
             };
-            if matches!(next, Ok(Next::Again)) {
+            // A slot that never reads back as it was written gets as far each time and no further.
+            let done = (updater.status().sequence, updater.status().chunks_done);
+            if matches!(next, Ok(Next::Again)) && (staged || done.0 != best.0 || done.1 > best.1) {
+                best = done;
                 backoff.reset();
             }
             let mut asked = false;
