@@ -202,6 +202,12 @@ impl Console {
         String::from_utf8_lossy(&self.shared.lock().all[count..]).into_owned()
     }
 
+    /// Takes everything that was printed so far as read: the boot loader of the boot before is not
+    /// the one that is waited for.
+    pub fn skip_all(&mut self) {
+        self.positions[View::All as usize] = self.shared.lock().all.len();
+    }
+
     /// Takes everything up to the last occurrence of `text` as read, when there is one.
     pub fn skip_to_last(&mut self, text: &str) {
         let log = self.shared.lock();
@@ -279,6 +285,19 @@ mod tests {
         console.skip_to_last("U-Boot 20");
         let error = console.session("holdfast> ", soon).expect_err("no prompt came since");
         assert!(error.to_string().contains("QEMU ended"), "{error}");
+    }
+
+    #[test]
+    fn what_was_printed_before_is_not_what_is_waited_for() {
+        let (read, mut write) = std::io::pipe().expect("a pipe");
+        let log = std::env::temp_dir().join(format!("hil-pipe-{}.log", std::process::id()));
+        let mut console = Console::new("test", read, std::io::sink(), &log).expect("a log");
+        let soon = Duration::from_secs(5);
+        write.write_all(b"U-Boot 1\nholdfast> ").expect("it is read");
+        console.session("holdfast> ", soon).expect("the prompt");
+        console.skip_all();
+        write.write_all(b"[exit 0]\nholdfast> U-Boot 2\n").expect("it is read");
+        assert!(console.expect("U-Boot", soon).expect("the second").ends_with("U-Boot 2"));
     }
 
     #[test]

@@ -150,7 +150,9 @@ impl Gateway {
     /// Orderly reboot; the story goes on at the boot loader. The prompt may have come back before
     /// the system went down: it is none to type at.
     pub fn reboot(&mut self) -> Result {
-        self.prompt()?.write("reboot\n")?;
+        let console = self.prompt()?;
+        console.skip_all();
+        console.write("reboot\n")?;
         self.expect(BOOT_LOADER, limits::SHUTDOWN)?;
         self.machine()?.console.skip_to_last(BOOT_LOADER);
         Ok(())

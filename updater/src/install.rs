@@ -186,7 +186,7 @@ impl Install {
             self.running = missing.map(|chunk| (self.wanted(chunk), u32::MAX)).collect();
         }
         let found = self.running.values().filter(|at| **at != u32::MAX).count();
-        if chunk >= tools.storage.chunks() || found == self.running.len() {
+        if chunk >= tools.storage.running_chunks() || found == self.running.len() {
             self.running.retain(|_, at| *at != u32::MAX);
             self.stage = Stage::Fill;
             return;

@@ -12,6 +12,10 @@ pub use protocol::payload::Chunk;
 pub trait Storage {
     /// Chunks that fit the slot to write.
     fn chunks(&self) -> u32;
+    /// Chunks of the running slot that its image takes; what lies behind them is of no use.
+    fn running_chunks(&self) -> u32 {
+        self.chunks()
+    }
     /// Reads a chunk of the running slot.
     fn read_running(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error>;
     /// Reads any bytes of the running slot.

@@ -34,6 +34,7 @@ pub struct Slots {
     running: File,
     target: File,
     chunks: u32,
+    running_chunks: u32,
 }
 
 struct Partition {
@@ -48,7 +49,8 @@ fn storage(what: impl std::fmt::Display) -> Error {
 impl Slots {
     /// Finds and opens both.
     pub fn open(paths: &Paths) -> Result<Self, Error> {
-        let (slot, signature) = running_slot(&read_line(paths)?)?;
+        let line = read_line(paths)?;
+        let (slot, signature) = running_slot(&line)?;
         let (running, target) = match slot {
             SlotName::A => (PARTITION_A, PARTITION_B),
             SlotName::B => (PARTITION_B, PARTITION_A),
@@ -59,6 +61,8 @@ impl Slots {
             let path = &partition.device;
             options.open(path).map_err(|e| storage(format!("open {}: {e}", path.display())))
         };
+        let sectors = target.sectors.min(running.sectors);
+        let chunks = (sectors * SECTOR / u64::from(CHUNK_SIZE)) as u32;
         let exclusive = OFlags::EXCL.bits().cast_signed();
         Ok(Self {
             running: open(OpenOptions::new().read(true), &running)?,
@@ -66,7 +70,11 @@ impl Slots {
                 OpenOptions::new().read(true).write(true).custom_flags(exclusive),
                 &target,
             )?,
-            chunks: (target.sectors.min(running.sectors) * SECTOR / u64::from(CHUNK_SIZE)) as u32,
+            chunks,
+            running_chunks: image_sectors(&line)
+                .map(|sectors| (sectors * SECTOR).div_ceil(u64::from(CHUNK_SIZE)))
+                .and_then(|chunks_used| u32::try_from(chunks_used).ok())
+                .map_or(chunks, |chunks_used| chunks_used.min(chunks)),
         })
     }
 
@@ -92,6 +100,10 @@ fn read(file: &File, offset: u64, into: &mut Chunk) -> Result<(), Error> {
 impl Storage for Slots {
     fn chunks(&self) -> u32 {
         self.chunks
+    }
+
+    fn running_chunks(&self) -> u32 {
+        self.running_chunks
     }
 
     fn read_running(&mut self, chunk: u32, into: &mut Chunk) -> Result<(), Error> {
@@ -151,6 +163,15 @@ fn running_slot(line: &str) -> Result<(SlotName, u32), Error> {
     Ok((slot, signature))
 }
 
+/// Sectors of the running slot's image: root file system and hash tree lie behind what the kernel
+/// was loaded from, `slot,,0,ro,0 SECTORS linear PARTUUID=… FIRST` (`image-builder/src/slot.rs`).
+fn image_sectors(line: &str) -> Option<u64> {
+    let mut words = line.split("slot,,0,ro,0 ").nth(1)?.split([' ', ';', '"']);
+    let sectors: u64 = words.next()?.parse().ok()?;
+    let first: u64 = words.nth(2)?.parse().ok()?;
+    sectors.checked_add(first)
+}
+
 /// The partition of this number on the disk of this signature.
 fn find(paths: &Paths, signature: u32, number: u32) -> Result<Partition, Error> {
     let class = paths.at("/sys/class/block");
@@ -181,6 +202,16 @@ fn disk_signature(paths: &Paths, partition: &std::path::Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_image_s_size_is_taken_from_the_command_line_or_unknown() {
+        let line = "ro dm-mod.create=\"slot,,0,ro,0 18520 linear PARTUUID=484f4c44-03 32768;\
+                    root,,1,ro,0 18368 verity 1 /dev/dm-0\" init=/sbin/init";
+        assert_eq!(image_sectors(line), Some(18520 + 32768));
+        for bad in ["", "slot,,0,ro,0 x linear a 1;", "slot,,0,ro,0 1 linear a"] {
+            assert_eq!(image_sectors(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn the_running_slot_is_taken_from_the_command_line_or_not_at_all() {
