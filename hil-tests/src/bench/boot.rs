@@ -107,7 +107,7 @@ pub fn run() -> Result {
 
 fn holdfast(release: &Release) -> Result<Row> {
     let mut machine = start("bench-holdfast", release, &provision::stand_alone("bench"))?;
-    let first_line = stamp(&machine.console.expect("starting", limits::BOOT)?)?;
+    let first_line = stamp(&machine.console.expect(", starting", limits::BOOT)?)?;
     // Alone, a gateway may be healthy before or after it has an address.
     const MARKS: [&str; 2] = ["holdfast: network ", "holdfast: healthy"];
     let mut times = [None; 2];
