@@ -359,9 +359,11 @@ impl Gateway {
     fn boots(&self, build: &BuildInfo, slot: SlotName) {
         self.write("etc/holdfast/release.json", &serde_json::to_vec(build).unwrap());
         let (letter, number) = if slot == SlotName::A { ("a", 2) } else { ("b", 3) };
+        let first = CHUNK / 512;
+        let sectors = IMAGE_CHUNKS * CHUNK / 512 - first;
         let line = format!(
-            "ro dm-mod.create=\"slot,,0,ro,0 9 linear PARTUUID={SIGNATURE:08x}-{number:02} 9\" \
-             holdfast.slot={letter}\n"
+            "ro dm-mod.create=\"slot,,0,ro,0 {sectors} linear \
+             PARTUUID={SIGNATURE:08x}-{number:02} {first}\" holdfast.slot={letter}\n"
         );
         self.write("proc/cmdline", line.as_bytes());
     }
