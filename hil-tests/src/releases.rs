@@ -88,7 +88,6 @@ pub struct Releases {
     programs: PathBuf,
     tree: Option<PathBuf>,
     inputs: [u8; 32],
-    building: Mutex<()>,
 }
 
 /// One of the releases below.
@@ -138,6 +137,7 @@ impl Releases {
 
     /// The same with keys of another folder; made there when missing.
     pub fn prepare(board: Board, keys: &Path) -> Result<Self> {
+        let _one = paths::making()?;
         if !keys.join(image_builder::keys::KEY_SET).exists() {
             image_builder::keys::init(keys)?;
         }
@@ -163,7 +163,6 @@ impl Releases {
             programs,
             tree,
             inputs: digest.finalize().into(),
-            building: Mutex::new(()),
         })
     }
 
@@ -179,7 +178,10 @@ impl Releases {
 
     /// The release that gateways are flashed with: version 1.0.0, sequence 1.
     pub fn first(&self) -> Result<Release> {
-        self.build(|spec| spec.outputs = Outputs::Image)
+        self.build(|spec| {
+            spec.outputs = Outputs::Image;
+            Ok(())
+        })
     }
 
     /// The first release, with a gate that does not wait long for a fleet that cannot be reached.
@@ -188,12 +190,16 @@ impl Releases {
             spec.version = "1.0.1".into();
             spec.outputs = Outputs::Image;
             spec.health_timeout_s = SHORT_GATE_S;
+            Ok(())
         })
     }
 
     /// A good update: version 2.0.0, sequence 2.
     pub fn second(&self) -> Result<Release> {
-        self.build(|spec| number(spec, "2.0.0", 2))
+        self.build(|spec| {
+            number(spec, "2.0.0", 2);
+            Ok(())
+        })
     }
 
     /// The same as an SD image, for gateways that begin there.
@@ -201,17 +207,19 @@ impl Releases {
         self.build(|spec| {
             number(spec, "2.0.0", 2);
             spec.outputs = Outputs::Image;
+            Ok(())
         })
     }
 
     /// One of any number of good updates that are long to download: 8 MiB that no other has.
     pub fn numbered(&self, which: u64) -> Result<Release> {
-        let overlay = overlay(&format!("numbered-{which}"), |folder| {
-            put(folder, "usr/share/numbered", &noise(which, LARGE_BYTES), 0o644)
-        })?;
         self.build(|spec| {
+            let overlay = overlay(&format!("numbered-{which}"), |folder| {
+                put(folder, "usr/share/numbered", &noise(which, LARGE_BYTES), 0o644)
+            })?;
             number(spec, &format!("4.{which}.0"), 100 + which);
             spec.overlays.push(overlay);
+            Ok(())
         })
     }
 
@@ -220,6 +228,7 @@ impl Releases {
         self.build(|spec| {
             number(spec, "3.0.0", 3);
             spec.floor = 3;
+            Ok(())
         })
     }
 
@@ -227,13 +236,14 @@ impl Releases {
     pub fn never_healthy(&self) -> Result<Release> {
         let manifest = "name = \"never-ready\"\ncommand = \"/usr/bin/snapctl\"\n\
                         args = [\"version\"]\nready = \"notify\"\nrequired = true\n";
-        let overlay = overlay("never-healthy", |folder| {
-            put(folder, "etc/holdfast/services/never-ready.toml", manifest.as_bytes(), 0o644)
-        })?;
         self.build(|spec| {
+            let overlay = overlay("never-healthy", |folder| {
+                put(folder, "etc/holdfast/services/never-ready.toml", manifest.as_bytes(), 0o644)
+            })?;
             number(spec, "2.1.0-never-healthy", 11);
             spec.health_timeout_s = SHORT_GATE_S;
             spec.overlays.push(overlay);
+            Ok(())
         })
     }
 
@@ -241,30 +251,34 @@ impl Releases {
     pub fn panics_early(&self) -> Result<Release> {
         let ends = self.programs.join("snapctl");
         let program = fs::read(&ends).map_err(file("read", &ends))?;
-        let overlay = overlay("panics-early", |folder| put(folder, "sbin/init", &program, 0o755))?;
         self.build(|spec| {
+            let overlay =
+                overlay("panics-early", |folder| put(folder, "sbin/init", &program, 0o755))?;
             number(spec, "2.2.0-panics-early", 12);
             spec.trial_attempts = 1;
             spec.overlays.push(overlay);
+            Ok(())
         })
     }
 
     /// PID 1 hangs: it is frozen in the middle of its work, with the watchdog open.
     pub fn init_hangs(&self) -> Result<Release> {
-        let overlay = sabotage("init-hangs", FREEZES_INIT)?;
         self.build(|spec| {
+            let overlay = sabotage("init-hangs", FREEZES_INIT)?;
             number(spec, "2.6.0-init-hangs", 16);
             spec.overlays.push(overlay);
+            Ok(())
         })
     }
 
     /// The kernel stops for good: it crashes and does not restart by itself.
     pub fn kernel_hangs(&self) -> Result<Release> {
-        let overlay = sabotage("kernel-hangs", STOPS_KERNEL)?;
         self.build(|spec| {
+            let overlay = sabotage("kernel-hangs", STOPS_KERNEL)?;
             number(spec, "2.7.0-kernel-hangs", 17);
             spec.trial_attempts = 1;
             spec.overlays.push(overlay);
+            Ok(())
         })
     }
 
@@ -273,15 +287,17 @@ impl Releases {
         self.build(|spec| {
             number(spec, "2.3.0-does-not-load", 13);
             spec.fault = Some(Fault::KernelHash);
+            Ok(())
         })
     }
 
     /// A release of the same board, signed with a key that no device trusts.
     pub fn foreign(&self) -> Result<Release> {
-        let keys = self.foreign_keys()?;
         self.build(|spec| {
+            let keys = self.foreign_keys()?;
             number(spec, "2.4.0-foreign", 14);
             spec.keys_dir = keys;
+            Ok(())
         })
     }
 
@@ -309,12 +325,12 @@ impl Releases {
     }
 
     /// Any other release.
-    pub fn build(&self, change: impl FnOnce(&mut ImageSpec)) -> Result<Release> {
+    pub fn build(&self, change: impl FnOnce(&mut ImageSpec) -> Result) -> Result<Release> {
+        let _one = paths::making()?;
         let mut spec = ImageSpec::new(self.board.id(), "1.0.0", &self.keys);
         spec.binaries = Binaries::Prebuilt(self.programs.clone());
         spec.outputs = Outputs::Release;
-        change(&mut spec);
-        let _one = self.building.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        change(&mut spec)?;
         let folder = paths::hil()?.join("releases").join(self.name(&spec)?);
         let done = folder.join("complete");
         if !done.exists() {

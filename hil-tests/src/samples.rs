@@ -8,7 +8,7 @@ use protocol::keys::PrivateKey;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 /// The sample app's package, program and snap.
 pub const APP: &str = "hello";
@@ -37,6 +37,7 @@ pub fn truncated(releases: &Releases) -> Result<Vec<u8>> {
 }
 
 fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
+    let _one = paths::making()?;
     let folder = folder()?;
     let snap = paths::hil()?.join(name);
     image_builder::app::pack(folder, key, &snap, TIME)?;
@@ -46,8 +47,6 @@ fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
 /// Folder of the sample app: its `snap` folder and its program, built for the device.
 fn folder() -> Result<&'static Path> {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _one = MAKING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(folder) = FOLDER.get() {
         return Ok(folder);
     }

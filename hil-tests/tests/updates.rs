@@ -16,17 +16,14 @@ const CUTS: u32 = 3;
 const SEED: u64 = 1;
 
 #[test]
-fn a_good_release_is_confirmed_and_bad_ones_fall_back() -> Result {
+fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
     let releases = Releases::get()?;
     let fleet = FleetServer::start("updates", releases.keys())?;
     let first = releases.first()?;
-    let mut gateway = Gateway::new("updates", &first, &fleet.device_toml("updates")?)?;
-    gateway.power_on()?;
-    let status = gateway.wait_healthy()?;
+    let (mut gateway, device) = enrolled("updates", &first, &fleet)?;
+    let status = gateway.status()?;
     ensure(status.slot == SlotName::A && status.trial.is_none(), || format!("{status:?}"))?;
-    let device = fleet.wait_enrolled("updates")?;
 
-    // 1 → 2: fetched as a delta, written to the other slot, tried, confirmed.
     let second = releases.second()?;
     fleet.upload(&first)?;
     fleet.deploy(&second, &device)?;
@@ -36,11 +33,17 @@ fn a_good_release_is_confirmed_and_bad_ones_fall_back() -> Result {
     ensure(0 < fetched && fetched < whole / 4, || format!("{fetched} bytes of {whole} fetched"))?;
     let status = gateway.wait_healthy_again()?;
     ensure(status.version == second.version, || format!("{status:?}"))?;
-    ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))?;
+    ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))
+}
 
-    // Three releases that are signed and broken, each in its way.
+#[test]
+fn releases_that_are_signed_and_broken_each_in_its_way_fall_back() -> Result {
+    let releases = Releases::get()?;
+    let fleet = FleetServer::start("broken", releases.keys())?;
+    let first = releases.first()?;
+    let (mut gateway, device) = enrolled("broken", &first, &fleet)?;
     for broken in [releases.never_healthy()?, releases.panics_early()?, releases.does_not_load()?] {
-        falls_back(&fleet, &mut gateway, &device, &broken, &second)?;
+        falls_back(&fleet, &mut gateway, &device, &broken, &first)?;
     }
     Ok(())
 }
@@ -49,11 +52,8 @@ fn a_good_release_is_confirmed_and_bad_ones_fall_back() -> Result {
 fn what_must_not_run_is_refused_by_name_and_harms_nothing() -> Result {
     let releases = Releases::get()?;
     let mut fleet = FleetServer::start("refusals", releases.keys())?;
-    let second = releases.second_image()?;
-    let mut gateway = Gateway::new("refusals", &second, &fleet.device_toml("refusals")?)?;
-    gateway.power_on()?;
-    let before = gateway.wait_healthy()?;
-    let device = fleet.wait_enrolled("refusals")?;
+    let (mut gateway, device) = enrolled("refusals", &releases.second_image()?, &fleet)?;
+    let before = gateway.status()?;
 
     fleet.refused(&releases.first()?, &device, "sequence-too-low")?;
     // A thief has the server and its online key, but no release key that the device trusts.
@@ -71,6 +71,15 @@ fn what_must_not_run_is_refused_by_name_and_harms_nothing() -> Result {
     fleet.wait_update(&device, &third, UpdatePhase::Confirmed)?;
     let status = gateway.wait_healthy_again()?;
     ensure(status.version == third.version, || format!("{status:?}"))
+}
+
+/// A gateway that runs `release` and is known to the fleet, and its id there.
+fn enrolled(name: &str, release: &Release, fleet: &FleetServer) -> Result<(Gateway, String)> {
+    let mut gateway = Gateway::new(name, release, &fleet.device_toml(name)?)?;
+    gateway.power_on()?;
+    gateway.wait_healthy()?;
+    let device = fleet.wait_enrolled(name)?;
+    Ok((gateway, device))
 }
 
 /// Deploys a broken release; the good one runs afterwards, and both sides can say why.

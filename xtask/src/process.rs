@@ -3,7 +3,7 @@
 //! too.
 
 use crate::error::Error;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -30,11 +30,16 @@ pub fn line(command: &Command) -> String {
     words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// A `cargo` command in the root of the work tree. What `cargo xtask` says of this package is taken
-/// out of the environment: some build scripts watch it, and would be run again each time.
+/// A `cargo` command in the root of the work tree, without what `cargo xtask` says of this package:
+/// some build scripts watch it, and would be run again each time.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(crate::tree::root());
+    without_package(command)
+}
+
+/// The command without what `cargo xtask` says of this package.
+pub fn without_package(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -55,22 +60,16 @@ pub fn run(mut command: Command) -> Result<(), Error> {
     finish(&line, status, begun.elapsed())
 }
 
-/// Like [`run`], and hands every line of standard output to `see` as well.
-pub fn run_seen(mut command: Command, mut see: impl FnMut(&str)) -> Result<(), Error> {
+/// Standard output of a command that must succeed; its standard error is the person's to see.
+pub fn output(mut command: Command) -> Result<String, Error> {
     let line = line(&command);
-    say(&line);
-    let begun = Instant::now();
-    let failed = |e| Error::Command { line: line.clone(), how: format!("did not start: {e}") };
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
-    if let Some(output) = child.stdout.take() {
-        for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            let text = String::from_utf8_lossy(&text);
-            println!("{text}");
-            see(&text);
-        }
+    let failed = |how| Error::Command { line: line.clone(), how };
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.map_err(|e| failed(format!("did not start: {e}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("ended: {}", output.status)));
     }
-    let status = child.wait().map_err(failed)?;
-    finish(&line, status, begun.elapsed())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn finish(line: &str, status: std::process::ExitStatus, took: Duration) -> Result<(), Error> {

@@ -10,6 +10,11 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_path_buf()
 }
 
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
 /// Paths of all files of the work tree, relative to [`root`], sorted.
 pub fn files() -> Result<Vec<String>, Error> {
     let line = "git ls-files --cached --others --exclude-standard";

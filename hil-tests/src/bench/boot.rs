@@ -158,6 +158,7 @@ fn scripted(releases: &Releases, name: &str, init: &str) -> Result<Release> {
         spec.version = format!("1.0.0-{name}");
         spec.overlays.push(folder);
         spec.outputs = Outputs::Image;
+        Ok(())
     })
 }
 

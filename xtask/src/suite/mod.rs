@@ -1,0 +1,75 @@
+//! `cargo xtask test`: every test. Everything is built first; then the test programs run, a few at
+//! a time, since many of them wait more than they work. The stories of `hil-tests`, each a process
+//! of its own, begin as soon as the images that they boot are built.
+//!
+//! What a test program printed is shown when it failed, and kept in `target/test-logs` always.
+
+mod pool;
+mod programs;
+mod tally;
+
+use crate::error::Error;
+use crate::process::{self, say};
+use crate::{setup, tree};
+use pool::{Job, Kind};
+use programs::Program;
+
+/// Package of the stories.
+const STORIES: &str = "hil-tests";
+
+/// Runs every test, or only the named files of `hil-tests`.
+pub fn run(names: &[&str]) -> Result<(), Error> {
+    setup::everything()?;
+    let known = stories()?;
+    if let Some(name) = names.iter().find(|name| !known.iter().any(|k| k == *name)) {
+        let known = known.join(", ");
+        return Err(Error::Usage(format!("no boot tests are called {name}; there are: {known}")));
+    }
+    let mut jobs = vec![images()];
+    for program in programs::build(names, STORIES)? {
+        jobs.extend(program_jobs(&program)?);
+    }
+    if names.is_empty() {
+        let examples = process::cargo(&["test", "--workspace", "--doc"]);
+        jobs.push(Job::new("examples in the documentation", Kind::Plain, examples));
+    }
+    pool::run(jobs)?.close()
+}
+
+/// Builds what the stories boot, and their programs.
+fn images() -> Job {
+    let arguments = ["run", "--package", STORIES, "--bin", "fixtures"];
+    Job::new("images for the stories", Kind::Images, process::cargo(&arguments))
+}
+
+/// A program is one job; one of stories is one for each story, since a story is long.
+fn program_jobs(program: &Program) -> Result<Vec<Job>, Error> {
+    if !program.is_story() {
+        return Ok(vec![Job::new(&program.name, Kind::Plain, program.command())]);
+    }
+    let story = |name: String| {
+        let mut command = program.command();
+        command.args([&name, "--exact"]);
+        Job::new(&format!("{} {name}", program.name), Kind::Story, command)
+    };
+    Ok(program.tests()?.into_iter().map(story).collect())
+}
+
+/// Names of the files below `hil-tests/tests`.
+fn stories() -> Result<Vec<String>, Error> {
+    let folder = tree::root().join(STORIES).join("tests");
+    let failed = |cause| Error::File { what: format!("list {}", folder.display()), cause };
+    let mut names: Vec<String> = folder
+        .read_dir()
+        .map_err(failed)?
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_string()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A line of progress, as [`say`], that names its job.
+fn tell(job: &str, text: &str) {
+    say(&format!("test: {job}: {text}"));
+}
