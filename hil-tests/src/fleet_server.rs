@@ -2,7 +2,7 @@
 //! loopback interface, which guests reach as 10.0.2.2. It keeps its ports when it is started again,
 //! as a server does, because the devices remember them.
 
-use crate::child::{self, Process};
+use crate::child::Process;
 use crate::error::{Error, Result, ensure, file};
 use crate::releases::Release;
 use crate::{limits, paths, provision};
@@ -233,7 +233,6 @@ fn program() -> Result<&'static Path> {
     if let Some(path) = BUILT.get() {
         return Ok(path);
     }
-    let mut cargo = image_builder::binaries::cargo()?;
-    child::run(cargo.args(["build", "--quiet", "--package", "fleet", "--bin", PROGRAM]))?;
-    Ok(BUILT.get_or_init(|| paths::target().join("debug").join(PROGRAM)))
+    let path = image_builder::binaries::of_this_machine("fleet", "bin", PROGRAM)?;
+    Ok(BUILT.get_or_init(|| path))
 }

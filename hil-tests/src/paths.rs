@@ -9,10 +9,7 @@ pub fn work_tree() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent").to_path_buf()
 }
 
-/// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the work tree.
-pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| work_tree().join("target"), PathBuf::from)
-}
+pub use image_builder::binaries::target;
 
 /// `target/hil`, made when missing.
 pub fn hil() -> Result<PathBuf> {

@@ -1,11 +1,14 @@
 //! The programs that run on the device: static aarch64, size first.
 
 use crate::{Binaries, Error, Result, board::workspace_root, rootfs::PROGRAMS, tool};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What the device's programs are compiled for.
 pub const TARGET: &str = "aarch64-unknown-linux-musl";
+/// Environment variable of a test run: every program for this machine was just built, and would be
+/// compiled once more, with the features of its package alone, if it were asked for by itself.
+const BUILT: &str = "HOLDFAST_BUILT";
 /// Packages of the workspace that hold them.
 const PACKAGES: [&str; 3] = ["init", "updater", "app-runtime"];
 
@@ -41,7 +44,6 @@ pub fn cargo() -> Result<Command> {
 
 /// `cargo build` with its progress on standard error. Returns the folder of the programs.
 fn build() -> Result<PathBuf> {
-    let root = workspace_root();
     let mut command = cargo()?;
     command.args(["build", "--locked", "--profile", "device", "--target", TARGET]);
     PACKAGES.iter().for_each(|package| {
@@ -50,21 +52,37 @@ fn build() -> Result<PathBuf> {
     PROGRAMS.iter().for_each(|(name, _)| {
         command.args(["--bin", name]);
     });
-    let status = command.status().map_err(Error::file("start", "cargo"))?;
-    if !status.success() {
-        let output = "see the compiler's messages above".into();
-        return Err(Error::Tool {
-            program: "cargo build of the device's programs".into(),
-            status: status.to_string(),
-            output,
-        });
+    compile(command, "the device's programs")?;
+    Ok(target().join(TARGET).join("device"))
+}
+
+/// A program of the work tree for this machine, built when it is not current. `kind` is cargo's
+/// word, `bin` or `example`.
+pub fn of_this_machine(package: &str, kind: &str, name: &str) -> Result<PathBuf> {
+    if std::env::var_os(BUILT).is_none() {
+        let mut command = cargo()?;
+        command.args(["build", "--quiet", "--package", package, &format!("--{kind}"), name]);
+        compile(command, name)?;
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || root.join("target"),
-        |dir| {
-            let dir = Path::new(&dir);
-            if dir.is_absolute() { dir.to_path_buf() } else { root.join(dir) }
-        },
-    );
-    Ok(target.join(TARGET).join("device"))
+    let folder = target().join("debug");
+    Ok(if kind == "example" { folder.join("examples").join(name) } else { folder.join(name) })
+}
+
+fn compile(mut cargo: Command, what: &str) -> Result<()> {
+    let status = cargo.status().map_err(Error::file("start", "cargo"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Tool {
+        program: format!("cargo build of {what}"),
+        status: status.to_string(),
+        output: "see the compiler's messages above".into(),
+    })
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the work tree.
+pub fn target() -> PathBuf {
+    let root = workspace_root();
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root.join("target"), |folder| root.join(folder))
 }

@@ -78,11 +78,7 @@ impl Stage {
 fn program() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let mut cargo = image_builder::binaries::cargo().unwrap();
-        let build = ["build", "--quiet", "--package", "image-builder", "--example", "sources"];
-        assert!(cargo.args(build).status().unwrap().success());
-        let own = std::env::current_exe().unwrap();
-        own.parent().and_then(|deps| deps.parent()).unwrap().join("examples/sources")
+        image_builder::binaries::of_this_machine("image-builder", "example", "sources").unwrap()
     })
 }
 

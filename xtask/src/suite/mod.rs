@@ -16,6 +16,11 @@ use programs::Program;
 
 /// Package of the stories.
 const STORIES: &str = "hil-tests";
+/// Its program that builds what they boot.
+const IMAGES: &str = "fixtures";
+/// Tells the tests that every program for this machine was just built
+/// (`image-builder/src/binaries.rs`).
+const BUILT: &str = "HOLDFAST_BUILT";
 
 /// Runs every test, or only the named files of `hil-tests`.
 pub fn run(names: &[&str]) -> Result<(), Error> {
@@ -25,21 +30,17 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
         let known = known.join(", ");
         return Err(Error::Usage(format!("no boot tests are called {name}; there are: {known}")));
     }
-    let mut jobs = vec![images()];
-    for program in programs::build(names, STORIES)? {
+    let (images, programs) = programs::build(names, STORIES, IMAGES)?;
+    let mut jobs = vec![Job::new("images for the stories", Kind::Images, images.command())];
+    for program in programs {
         jobs.extend(program_jobs(&program)?);
     }
     if names.is_empty() {
+        jobs.iter_mut().for_each(|job| job.environment(BUILT));
         let examples = process::cargo(&["test", "--workspace", "--doc"]);
         jobs.push(Job::new("examples in the documentation", Kind::Plain, examples));
     }
     pool::run(jobs)?.close()
-}
-
-/// Builds what the stories boot, and their programs.
-fn images() -> Job {
-    let arguments = ["run", "--package", STORIES, "--bin", "fixtures"];
-    Job::new("images for the stories", Kind::Images, process::cargo(&arguments))
 }
 
 /// A program is one job; one of stories is one for each story, since a story is long.

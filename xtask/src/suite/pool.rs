@@ -45,6 +45,11 @@ impl Job {
     pub fn new(name: &str, kind: Kind, command: Command) -> Self {
         Self { name: name.to_string(), kind, command }
     }
+
+    /// Sets an environment variable of it.
+    pub fn environment(&mut self, name: &str) {
+        self.command.env(name, "1");
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
