@@ -83,14 +83,14 @@ pub fn run() -> Result {
 fn print(pair: &Pair, rows: &[Row]) -> Result {
     let size = size(&pair.new)?;
     println!("\n{}: {:.1} MB\n", pair.name, megabytes(size));
-    println!("| | download, MB | ratio | make, CPU s | make, MiB | apply, CPU s | apply, MiB |");
+    println!("| | download, bytes | ratio | make, CPU s | make, MiB | apply, CPU s | apply, MiB |");
     println!("|---|---|---|---|---|---|---|");
     let [ours, others @ ..] = rows else { return Ok(()) };
     for row in rows {
         println!(
-            "| {} | {:.3} | {:.2} | {:.1} | {} | {:.1} | {} |",
+            "| {} | {} | {:.2} | {:.1} | {} | {:.1} | {} |",
             row.name,
-            megabytes(row.download),
+            row.download,
             row.download as f64 / ours.download as f64,
             row.make.seconds,
             row.make.memory_kib >> 10,
