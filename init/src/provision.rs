@@ -84,7 +84,8 @@ fn read_text(path: &Path) -> Result<String> {
         .map_err(|_| Error::invalid(path.display().to_string(), "not UTF-8"))
 }
 
-fn parse(text: &str, path: &Path) -> Result<DeviceConfig> {
+/// What a `device.toml` says; an error names the line.
+pub fn parse(text: &str, path: &Path) -> Result<DeviceConfig> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
         Error::invalid(format!("{} line {line}", path.display()), error.message())

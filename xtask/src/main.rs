@@ -6,15 +6,17 @@
 //! | `setup` | installs what building and testing need | [`setup`] |
 //! | `demo [--once]` | a gateway in QEMU with its fleet server beside it | [`tasks`] |
 //! | `test` | every test | [`suite`] |
-//! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
+//! | `ci` | format, lints, dependencies, tidy, tests, bounded fuzzing | [`ci`] |
+//! | `fuzz [--seconds N] [TARGET]` | the parsers with whatever bytes | [`fuzz`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
 //! | `soak` | power cuts of a gateway in QEMU | [`tasks`] |
 //! | `sim` | lives of simulated devices, by seed | [`tasks`] |
-//! | `bench boot\|memory\|delta` | figures | [`tasks`] |
+//! | `bench boot\|memory\|delta\|install` | figures | [`tasks`] |
 
 mod ci;
 mod deny;
 mod error;
+mod fuzz;
 mod process;
 mod setup;
 mod suite;
@@ -34,12 +36,14 @@ Usage: cargo xtask COMMAND
   test [NAME]     run every test, or the boot tests whose file is NAME
   ci              formatting, lints, dependencies, tidy, every test
   tidy            check the house rules
+  fuzz [TARGET]   the fuzz targets, so many runs each; --seconds N: for so long; --merge: keep
   sim --seed N    one life of a simulated device, with everything that happened when it fails
   sim --minutes M lives with ever new seeds, for so long
   soak --cycles N power cuts of a gateway in QEMU during updates, at moments that --seed decides
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
   bench delta     deltas beside those of other tools
+  bench install   an update's parts, and writing a slot beside dd on the same card
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         ["test", options @ ..] => suite::run(options),
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["soak", options @ ..] => tasks::soak(options),
         ["sim", options @ ..] => tasks::sim(options),
         ["bench", options @ ..] => tasks::bench(options),

@@ -13,10 +13,10 @@ pub fn demo(options: &[&str]) -> Result<(), Error> {
     program("demo", options)
 }
 
-/// `bench boot`, `bench memory` and `bench delta`.
+/// `bench boot`, `bench memory`, `bench delta` and `bench install`.
 pub fn bench(options: &[&str]) -> Result<(), Error> {
-    if !matches!(options, ["boot" | "memory" | "delta"]) {
-        return Err(Error::Usage("usage: cargo xtask bench boot|memory|delta".into()));
+    if !matches!(options, ["boot" | "memory" | "delta" | "install"]) {
+        return Err(Error::Usage("usage: cargo xtask bench boot|memory|delta|install".into()));
     }
     setup::for_demo()?;
     program("bench", options)

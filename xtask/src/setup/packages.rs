@@ -105,6 +105,7 @@ pub const NEEDS: &[Need] = &[
     test("ip", "iproute2", "network namespaces, in which services meet real servers"),
     // The program alone: the package `dnsmasq` would start it as a service.
     test("dnsmasq", "dnsmasq-base", "a DHCP server"),
+    test("g++", "g++", "compiles libFuzzer, for the fuzz targets"),
     test("strace", "strace", "keeps the time service's test from setting this machine's clock"),
     test("mosquitto_pub", "mosquitto-clients", "a second MQTT client"),
     test("apt-ftparchive", "apt-utils", "an archive of the test's own, for fetching sources"),

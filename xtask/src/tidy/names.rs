@@ -17,6 +17,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("apps/hello", &[]),
     ("image-builder", &["bootloader-config", "protocol", "board-support"]),
     ("fleet", &["protocol"]),
+    ("fuzz", &["app-runtime", "bootloader-config", "init", "protocol"]),
     ("hil-tests", EVERYTHING),
     ("xtask", &["hil-tests", "image-builder", "fleet"]),
 ];

@@ -1,0 +1,4 @@
+//! `cargo fuzz run device_messages`, see [`fuzz::TARGETS`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::run("device_messages", data));
