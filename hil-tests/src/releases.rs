@@ -364,7 +364,7 @@ impl Releases {
     }
 }
 
-fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {
+pub(crate) fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {
     spec.version = version.into();
     spec.sequence = sequence;
 }
@@ -372,14 +372,22 @@ fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {
 /// An overlay with a service that runs a shell script as root, without confinement. The health gate
 /// waits for it in vain, so that a trial is not confirmed before the script has done its work.
 fn sabotage(name: &str, script: &str) -> Result<PathBuf> {
-    let manifest = "name = \"saboteur\"\ncommand = \"/sbin/saboteur\"\n\
-                    ready = \"notify\"\nrequired = true\n";
+    scripted(name, "ready = \"notify\"\nrequired = true\n", script)
+}
+
+/// An overlay with a service that runs a shell script once, as root, without confinement.
+pub(crate) fn service(name: &str, script: &str) -> Result<PathBuf> {
+    scripted(name, "restart = \"never\"\n", script)
+}
+
+fn scripted(name: &str, how: &str, script: &str) -> Result<PathBuf> {
+    let manifest = format!("name = \"scripted\"\ncommand = \"/sbin/scripted\"\n{how}");
     let script = format!("#!/bin/busybox sh\n{script}\n");
     let busybox = busybox()?;
     let program = fs::read(&busybox).map_err(file("read", &busybox))?;
     overlay(name, |folder| {
-        put(folder, "etc/holdfast/services/saboteur.toml", manifest.as_bytes(), 0o644)?;
-        put(folder, "sbin/saboteur", script.as_bytes(), 0o755)?;
+        put(folder, "etc/holdfast/services/scripted.toml", manifest.as_bytes(), 0o644)?;
+        put(folder, "sbin/scripted", script.as_bytes(), 0o755)?;
         put(folder, "bin/busybox", &program, 0o755)
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - a chunk is written only after its digest matched the signed manifest, and noted as done only
-//!   after it was synced;
+//!   after it was synced, at most [`BATCH`] chunks or [`AGAIN`] fetched bytes later;
+//! - nothing stays unsynced while a source is waited for, or after it has failed;
 //! - notes are hints: the last stage reads the whole slot back and hashes it, whatever they say;
 //! - one chunk, one compressed chunk and what a delta decodes through are in memory, whatever the
 //!   image's size;
@@ -20,6 +21,14 @@ use protocol::payload::{Decoder, Index, Kind, zero_chunk};
 use protocol::release::BuildInfo;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+
+/// Chunks that are written before they are synced and noted. One by one, the card would stand still
+/// while the next chunk is made, and each note costs it a file, a rename and two syncs; all at
+/// once, they would fill the memory before a slow card.
+pub const BATCH: usize = 8;
+/// Bytes that are fetched before what was made of them is synced and noted: with what one chunk
+/// takes, the most that a power cut makes the device fetch again.
+pub const AGAIN: u64 = 1 << 20;
 
 /// Where the installation stands; each step handles one chunk.
 #[derive(Debug)]
@@ -74,6 +83,10 @@ pub struct Install {
     /// Chunks in place, bytes fetched.
     pub progress: Progress,
     stage: Stage,
+    /// Chunks written since the last sync; in place only after the next.
+    unsynced: Vec<u32>,
+    /// Bytes that had been fetched by then.
+    settled: u64,
     /// Digest of a missing chunk, and its place in the running slot.
     running: BTreeMap<[u8; 32], u32>,
     /// The source that served last, and its index.
@@ -109,11 +122,13 @@ impl Install {
             None => Progress::new(&release.id, slot, &release.manifest),
         };
         Self {
+            settled: progress.fetched,
             delta: Delta::new(build, &release.id),
             release,
             slot,
             progress,
             stage: Stage::ScanTarget(0),
+            unsynced: Vec::new(),
             running: BTreeMap::new(),
             source: None,
             room: Room { decoder: None, chunk: zero_chunk(), compressed: Vec::new() },
@@ -160,7 +175,8 @@ impl Install {
     }
 
     fn missing(&self) -> Option<u32> {
-        (0..self.chunks()).find(|chunk| !self.progress.has(*chunk))
+        let there = |chunk: &u32| self.progress.has(*chunk) || self.unsynced.contains(chunk);
+        (0..self.chunks()).find(|chunk| !there(chunk))
     }
 
     fn scan_target(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<(), Error> {
@@ -203,22 +219,46 @@ impl Install {
     /// In this order: what the running slot has, what a delta makes of it, the whole chunk.
     fn fill(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
         let Some(chunk) = self.missing() else {
-            tools.storage.sync_target()?;
+            self.settle(tools)?;
             self.stage = Stage::ReadBack(0, Sha256::new());
             return Ok(Step::More);
         };
-        if !self.copy(chunk, tools) {
-            match self.patch(chunk, tools) {
-                Outcome::Patched => {}
-                Outcome::Wait => return Ok(Step::Wait),
-                Outcome::None => self.fetch(chunk, tools)?,
-            }
+        let found = match self.copy(chunk, tools) {
+            true => Ok(Outcome::Patched),
+            false => self.patch_or_fetch(chunk, tools),
+        };
+        if !matches!(found, Ok(Outcome::Patched)) && !self.unsynced.is_empty() {
+            self.settle(tools)?;
+        }
+        if found? == Outcome::Wait {
+            return Ok(Step::Wait);
         }
         tools.storage.write_target(chunk, &self.room.chunk)?;
-        tools.storage.sync_target()?;
-        self.progress.set(chunk);
-        self.note(tools)?;
+        self.unsynced.push(chunk);
+        if self.unsynced.len() >= BATCH || self.progress.fetched - self.settled >= AGAIN {
+            self.settle(tools)?;
+        }
         Ok(Step::More)
+    }
+
+    /// What was written is synced, and then noted. After an error it counts as not written: the
+    /// kernel tells of a write that failed only once.
+    fn settle(&mut self, tools: &mut Tools<'_>) -> Result<(), Error> {
+        let written = std::mem::take(&mut self.unsynced);
+        tools.storage.sync_target()?;
+        self.settled = self.progress.fetched;
+        if written.is_empty() {
+            return Ok(());
+        }
+        written.into_iter().for_each(|chunk| self.progress.set(chunk));
+        self.note(tools)
+    }
+
+    fn patch_or_fetch(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<Outcome, Error> {
+        match self.patch(chunk, tools) {
+            Outcome::None => self.fetch(chunk, tools).map(|()| Outcome::Patched),
+            found => Ok(found),
+        }
     }
 
     /// Through a delta into the buffer, if there is one.

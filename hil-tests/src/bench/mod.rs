@@ -5,8 +5,10 @@
 //! |---|---|
 //! | [`boot`] | milestones of a boot in virtual time, beside the kernel alone and busybox |
 //! | [`delta`] | size, time and memory of deltas, beside other tools |
+//! | [`install`] | an update's parts, and writing a slot beside `dd` |
 //! | [`memory`] | memory of each process of the device |
 
 pub mod boot;
 pub mod delta;
+pub mod install;
 pub mod memory;

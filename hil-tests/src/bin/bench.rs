@@ -1,5 +1,5 @@
-//! `cargo xtask bench boot|memory|delta`: figures. The other two are steps of `bench delta`, which
-//! starts itself with them to measure them.
+//! `cargo xtask bench boot|memory|delta|install`: figures. The other two words are steps of
+//! `bench delta`, which starts itself with them to measure them.
 
 use hil::bench;
 use std::path::Path;
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         ["boot"] => bench::boot::run(),
         ["memory"] => bench::memory::run(),
         ["delta"] => bench::delta::run(),
+        ["install"] => bench::install::run(),
         ["delta-make", old, new, to] => {
             bench::delta::ours::make(Path::new(old), Path::new(new), Path::new(to))
         }
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
             bench::delta::ours::apply(Path::new(old), Path::new(coded), Path::new(to))
         }
         _ => {
-            eprintln!("usage: bench boot|memory|delta");
+            eprintln!("usage: bench boot|memory|delta|install");
             return ExitCode::FAILURE;
         }
     };

@@ -9,6 +9,7 @@
 //! | [`socket`] | the control socket | a thread |
 //! | [`enroll`], [`identity`] | who this device is, asked for once | before the agent |
 //! | [`slots`], [`fetch`], [`init`], [`files`] | the updater's ports | in the worker |
+//! | [`figures`] | how long the parts of an installation took | around storage and transport |
 //! | [`session`] | how the MQTT session is resumed after a restart | the tokio thread |
 //! | [`keyring`] | the key set in force | shared |
 //! | [`paths`], [`clock`], [`backoff`] | where, how, when | |
@@ -23,6 +24,7 @@ mod commands;
 mod desk;
 mod enroll;
 mod fetch;
+mod figures;
 mod files;
 mod identity;
 mod init;

@@ -123,7 +123,11 @@ impl Storage for Slots {
     fn write_target(&mut self, chunk: u32, from: &Chunk) -> Result<(), Error> {
         let offset = self.offset(chunk)?;
         let written = self.target.write_all_at(from, offset);
-        written.map_err(|e| storage(format!("write at {offset}: {e}")))
+        written.map_err(|e| storage(format!("write at {offset}: {e}")))?;
+        // Pages that are not on the card yet are not dropped by this, but begin to be written: the
+        // card works while the next chunk is fetched (`generic_fadvise` in the kernel).
+        forget(&self.target, offset);
+        Ok(())
     }
 
     fn sync_target(&mut self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::agent::Out;
 use crate::backoff::Backoff;
 use crate::fetch::{NoWeb, Web};
+use crate::figures::{Figures, Measured};
 use crate::files::Disk;
 use crate::identity::{Identity, Site};
 use crate::init::Init;
@@ -100,12 +101,13 @@ pub struct Worker {
     board: Board,
     /// The last body of `desired`, to be looked at again with other keys.
     offered: Option<Vec<u8>>,
+    figures: Figures,
 }
 
 impl Worker {
     /// Nothing is opened yet.
     pub fn new(site: Site, identity: Option<Identity>, board: Board) -> Self {
-        Self { site, identity, board, offered: None }
+        Self { site, identity, board, offered: None, figures: Figures::default() }
     }
 
     /// Works until all senders of orders are gone.
@@ -127,6 +129,9 @@ impl Worker {
             let next = updater.step(self.site.clock.trusted());
             self.board.show(updater.status());
             let staged = updater.status().phase == UpdatePhase::Staged;
+            if staged && was != UpdatePhase::Staged {
+                println!("holdfast: installed: {}", self.figures.take());
+            }
             let pause = match next {
                 Ok(Next::Again) if staged && was != UpdatePhase::Staged => FAREWELL,
                 Ok(Next::Again) => Duration::ZERO,
@@ -165,12 +170,12 @@ impl Worker {
         let transport: Box<dyn Transport> = match (fleet, &self.identity) {
             (Some(fleet), Some(identity)) => {
                 let web = Web::new(&fleet.url, &identity.ca, Some(identity));
-                Box::new(web.map_err(updater::Error::Boot)?)
+                Box::new(Measured(web.map_err(updater::Error::Boot)?, self.figures.clone()))
             }
             _ => Box::new(NoWeb),
         };
         let world = World {
-            storage: Box::new(Slots::open(paths)?),
+            storage: Box::new(Measured(Slots::open(paths)?, self.figures.clone())),
             transport,
             boot: Box::new(Init(paths.clone())),
             store: Box::new(Notes(Disk(paths.notes()))),
