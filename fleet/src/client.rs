@@ -18,6 +18,7 @@ use crate::rollout::{Rollout, Step};
 use crate::store::{CommandRecord, Device, Release, Snap};
 use protocol::control::{AppRequest, Failure};
 use protocol::fleet::{Action, CommandResult};
+use protocol::policy::UpdatePolicy;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -160,6 +161,22 @@ impl Client {
     /// Takes the right to connect from a device.
     pub fn revoke(&self, id: &str) -> Result<Device, ClientError> {
         self.post(&format!("/devices/{id}/revoke"), &json!({}))
+    }
+
+    /// Sets when a device may update.
+    pub fn set_policy(&self, id: &str, policy: &UpdatePolicy) -> Result<Device, ClientError> {
+        self.set_policy_json(id, &serde_json::to_value(policy).unwrap_or_default())
+    }
+
+    /// The same as JSON, checked by the server alone.
+    pub fn set_policy_json(&self, id: &str, policy: &Value) -> Result<Device, ClientError> {
+        let path = format!("/devices/{id}/policy");
+        let answer = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .send_json(policy);
+        read(format!("PUT {path}"), answer)
     }
 
     /// Uploads a signed manifest and its payload.

@@ -13,6 +13,7 @@ use crate::store::{Deployment, Release, Store};
 use protocol::delta::build_name;
 use protocol::fleet::{Action, Assignment, Command};
 use protocol::keys::to_hex;
+use protocol::policy::UpdatePolicy;
 use serde_bytes::ByteBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -171,6 +172,7 @@ impl Fleet {
             expires: deployment.expires,
             release: ByteBuf::from(digest.to_vec()),
             sources: vec![format!("/v1/artifacts/{}", release.payload_digest)],
+            policy: self.store.device(device)?.policy,
         };
         let body = self.signer.desired(&assignment, manifest)?;
         self.store.set_desired(device, &body, deployment.expires)?;
@@ -245,15 +247,46 @@ impl Fleet {
                 self.link.clear(&device, "desired")?;
                 self.note(&device, "deploy", &format!("assignment withdrawn: {error}"));
             } else if !holds {
-                let old = assignment.counter;
-                assignment.counter = self.store.next_counter(&device)?;
-                let body = self.signer.desired(&assignment, &desired.manifest)?;
-                self.store.set_desired(&device, &body, expires)?;
-                self.store.renumber_assignment(&device, old, assignment.counter)?;
+                self.sign_anew(&mut assignment, &desired.manifest, expires)?;
                 let text = format!("assignment signed anew (#{})", assignment.counter);
                 self.note(&device, "deploy", &text);
             }
         }
+        Ok(())
+    }
+
+    /// Under the next counter, in the same deployment; returns the body of `desired`.
+    fn sign_anew(
+        &self,
+        assignment: &mut Assignment,
+        manifest: &[u8],
+        expires: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let (device, old) = (assignment.device.clone(), assignment.counter);
+        assignment.counter = self.store.next_counter(&device)?;
+        let body = self.signer.desired(assignment, manifest)?;
+        self.store.set_desired(&device, &body, expires)?;
+        self.store.renumber_assignment(&device, old, assignment.counter)?;
+        Ok(body)
+    }
+
+    /// Sets when a device may update: from now on in each of its assignments, also in the one that
+    /// it has, which is signed anew.
+    pub fn set_policy(&self, device: &str, policy: UpdatePolicy) -> Result<(), Error> {
+        if self.store.device(device)?.revoked.is_some() {
+            return Err(Error::Conflict(format!("device {device} is revoked")));
+        }
+        self.store.set_policy(device, &policy)?;
+        let time = now();
+        let has = self.store.desired(time)?.into_iter().find(|(id, ..)| id == device);
+        if let Some((_, body, expires)) = has {
+            let (desired, mut assignment, _) = self.signer.stands_behind(&body)?;
+            assignment.policy = policy.clone();
+            let body = self.sign_anew(&mut assignment, &desired.manifest, expires)?;
+            self.link.publish(device, "desired", body, true, expires - time, None)?;
+        }
+        self.audit("admin", "policy", &format!("{device} {policy}"));
+        self.note(device, "policy", &format!("updates: {policy}"));
         Ok(())
     }
 

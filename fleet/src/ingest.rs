@@ -105,8 +105,8 @@ fn report(fleet: &Fleet, before: &Device, state: &DeviceState, body: &[u8]) -> R
 /// One line per phase, not per chunk.
 fn update_event(fleet: &Fleet, before: &Device, update: &UpdateStatus) {
     let same = before.update().is_some_and(|old| {
-        (old.phase, &old.sequence, &old.failure)
-            == (update.phase, &update.sequence, &update.failure)
+        (old.phase, &old.sequence, &old.failure, &old.waiting)
+            == (update.phase, &update.sequence, &update.failure, &update.waiting)
     });
     if same || (update.phase == UpdatePhase::Idle && before.update().is_none()) {
         return;
@@ -115,6 +115,9 @@ fn update_event(fleet: &Fleet, before: &Device, update: &UpdateStatus) {
     let mut line = format!("{} {version}", phase_text(update.phase));
     if let Some(failure) = &update.failure {
         line.push_str(&format!(": {failure}"));
+    }
+    if let Some(waiting) = &update.waiting {
+        line.push_str(&format!(": {waiting}"));
     }
     fleet.note(&before.id, "update", line.trim_end());
 }
@@ -194,6 +197,7 @@ pub fn phase_text(phase: UpdatePhase) -> &'static str {
         UpdatePhase::Idle => "up to date",
         UpdatePhase::Downloading => "downloading",
         UpdatePhase::Verifying => "verifying",
+        UpdatePhase::Waiting => "waits with",
         UpdatePhase::Staged => "restarting into",
         UpdatePhase::Trial => "on trial",
         UpdatePhase::Confirmed => "confirmed",

@@ -17,6 +17,8 @@ pub enum Step {
     Downloading,
     /// Reading back.
     Verifying,
+    /// A hold or a window does not let it go on.
+    Waiting,
     /// About to restart.
     Staged,
     /// Running on trial.
@@ -115,6 +117,7 @@ fn step(device: &Device, release: &Release) -> Step {
         None | Some(UpdatePhase::Idle) => Step::Pending,
         Some(UpdatePhase::Downloading) => Step::Downloading,
         Some(UpdatePhase::Verifying) => Step::Verifying,
+        Some(UpdatePhase::Waiting) => Step::Waiting,
         Some(UpdatePhase::Staged) => Step::Staged,
         Some(UpdatePhase::Trial) => Step::Trial,
         Some(UpdatePhase::Confirmed) => Step::Confirmed,

@@ -109,7 +109,7 @@ impl FleetServer {
                 ca: token.ca,
                 required: true,
             }),
-            time: TimeConfig { servers: sntp.into_iter().collect() },
+            time: TimeConfig { servers: sntp.into_iter().collect(), zone: None },
             ..provision::stand_alone(name)
         })
     }
@@ -188,9 +188,18 @@ impl FleetServer {
 
     /// Waits until the device says that it is downloading `release`.
     pub fn wait_downloading(&self, device: &str, release: &Release) -> Result {
-        let what = format!("{device}: download of {}", release.version);
+        self.wait_phase(device, release, UpdatePhase::Downloading)
+    }
+
+    /// Waits until the device says that a hold or a window keeps it from `release`.
+    pub fn wait_held(&self, device: &str, release: &Release) -> Result {
+        self.wait_phase(device, release, UpdatePhase::Waiting)
+    }
+
+    fn wait_phase(&self, device: &str, release: &Release, phase: UpdatePhase) -> Result {
+        let what = format!("{device}: {phase:?} of {}", release.version);
         let runs = |update: &UpdateStatus| {
-            update.sequence == Some(release.sequence) && update.phase == UpdatePhase::Downloading
+            update.sequence == Some(release.sequence) && update.phase == phase
         };
         let wish = |d: &Device| d.online && d.update().is_some_and(runs);
         self.client.wait_for_device(device, &what, limits::UPDATE, wish)?;

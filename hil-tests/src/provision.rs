@@ -8,7 +8,7 @@ pub fn stand_alone(name: &str) -> DeviceConfig {
     DeviceConfig {
         name: Some(name.into()),
         console: ConsoleConfig { enabled: true },
-        time: TimeConfig { servers: Vec::new() },
+        time: TimeConfig { servers: Vec::new(), zone: None },
         ..DeviceConfig::default()
     }
 }

@@ -6,6 +6,7 @@ use crate::board::Board;
 use crate::error::{Error, Result, file};
 use crate::paths;
 use image_builder::{Binaries, Fault, ImageSpec, Outputs};
+use protocol::checks::Check;
 use protocol::payload::{Index, Kind};
 use protocol::release::CHUNK_SIZE;
 use sha2::{Digest, Sha256};
@@ -232,15 +233,16 @@ impl Releases {
         })
     }
 
-    /// A required service that is never ready.
+    /// A service that is never ready, which the release itself declares to be needed.
     pub fn never_healthy(&self) -> Result<Release> {
         let manifest = "name = \"never-ready\"\ncommand = \"/usr/bin/snapctl\"\n\
-                        args = [\"version\"]\nready = \"notify\"\nrequired = true\n";
+                        args = [\"version\"]\nready = \"notify\"\n";
         self.build(|spec| {
             let overlay = overlay("never-healthy", |folder| {
                 put(folder, "etc/holdfast/services/never-ready.toml", manifest.as_bytes(), 0o644)
             })?;
             number(spec, "2.1.0-never-healthy", 11);
+            spec.checks = vec![Check::Service("never-ready".into())];
             spec.health_timeout_s = SHORT_GATE_S;
             spec.overlays.push(overlay);
             Ok(())

@@ -9,6 +9,7 @@ use hil::releases::{Release, Releases};
 use hil::soak;
 use protocol::control::SlotName;
 use protocol::fleet::UpdatePhase;
+use protocol::policy::{Hold, UpdatePolicy};
 
 /// Power cuts; `cargo xtask soak` makes more.
 const CUTS: u32 = 3;
@@ -26,7 +27,13 @@ fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
 
     let second = releases.second()?;
     fleet.upload(&first)?;
+    // Held by the fleet, and let go.
+    let held = UpdatePolicy { hold: Some(Hold::Forever), ..UpdatePolicy::default() };
+    fleet.client().set_policy(&device, &held)?;
     fleet.deploy(&second, &device)?;
+    fleet.wait_held(&device, &second)?;
+    ensure(gateway.update()?.waiting.is_some(), || "held, and the gateway does not say".into())?;
+    fleet.client().set_policy(&device, &UpdatePolicy::default())?;
     let state = fleet.wait_update(&device, &second, UpdatePhase::Confirmed)?;
     let (fetched, whole) = (state.update.bytes_fetched, second.whole_bytes(&first)?);
     println!("{}: {fetched} bytes fetched, {whole} in whole chunks", second.version);
@@ -42,7 +49,12 @@ fn releases_that_are_signed_and_broken_each_in_its_way_fall_back() -> Result {
     let fleet = FleetServer::start("broken", releases.keys())?;
     let first = releases.first()?;
     let (mut gateway, device) = enrolled("broken", &first, &fleet)?;
-    for broken in [releases.never_healthy()?, releases.panics_early()?, releases.does_not_load()?] {
+    let why = falls_back(&fleet, &mut gateway, &device, &releases.never_healthy()?, &first)?;
+    let check = "check service:never-ready fails";
+    ensure(why.contains(check), || format!("the fleet is not told which check: {why}"))?;
+    let told = gateway.boots()?.into_iter().any(|boot| boot.outcome.contains(check));
+    ensure(told, || "the gateway does not remember which check failed".into())?;
+    for broken in [releases.panics_early()?, releases.does_not_load()?] {
         falls_back(&fleet, &mut gateway, &device, &broken, &first)?;
     }
     Ok(())
@@ -89,7 +101,7 @@ fn falls_back(
     device: &str,
     broken: &Release,
     good: &Release,
-) -> Result {
+) -> Result<String> {
     fleet.deploy(broken, device)?;
     let state = fleet.wait_update(device, broken, UpdatePhase::FellBack)?;
     let why = state.update.failure.map(|failure| failure.message).unwrap_or_default();
@@ -98,7 +110,7 @@ fn falls_back(
     ensure(status.version == good.version, || format!("{}: {status:?}", broken.version))?;
     ensure(status.trial.is_none(), || format!("{}: {status:?}", broken.version))?;
     println!("{}: {why}", broken.version);
-    Ok(())
+    Ok(why)
 }
 
 #[test]

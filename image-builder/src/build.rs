@@ -14,7 +14,7 @@ use crate::{
     sources::{self, Sources},
     tool,
 };
-use protocol::{keys::PrivateKey, release::ReleaseManifest};
+use protocol::{checks::Check, keys::PrivateKey, release::ReleaseManifest};
 use std::{fs, path::Path};
 
 /// Compression of the SD image.
@@ -110,6 +110,12 @@ fn check(spec: &ImageSpec) -> Result<()> {
         return Err(Error::input(format!(
             "sequence {sequence}, floor {floor}: it begins at 1, and the floor is not above it"
         )));
+    }
+    protocol::checks::validate(&spec.checks).map_err(Error::Input)?;
+    if let Some(Check::Fleet(_)) =
+        spec.checks.iter().find(|c| matches!(c, Check::Fleet(_)) && !spec.fleet_required)
+    {
+        return Err(Error::input("a check of the fleet, and healthy without the fleet"));
     }
     // What U-Boot's shell or the kernel would read as more than a part of an argument.
     if let Some(bad) =

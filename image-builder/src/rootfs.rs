@@ -138,6 +138,7 @@ fn release_json(spec: &ImageSpec, board: &Board, build_time: u64) -> Vec<u8> {
         build_time,
         health_timeout_s: spec.health_timeout_s,
         fleet_required: spec.fleet_required,
+        checks: spec.checks.clone(),
     };
     let mut json = serde_json::to_vec_pretty(&info).expect("plain values encode");
     json.push(b'\n');

@@ -3,6 +3,7 @@
 //! A test makes many releases quickly: build once with [`Binaries::Build`], then `..spec.clone()`
 //! with [`Binaries::Prebuilt`], other versions, overlays and faults, and [`Outputs::Release`].
 
+use protocol::checks::Check;
 use std::path::PathBuf;
 
 /// Boots that a trial may use, unless told otherwise: one for the release, one for a power cut, one
@@ -35,6 +36,8 @@ pub struct ImageSpec {
     pub health_timeout_s: u32,
     /// Whether the fleet must be reached for the release to be healthy (where the device has one).
     pub fleet_required: bool,
+    /// What else must hold on the trial boot of the release.
+    pub checks: Vec<Check>,
     /// Notes of the release, for people.
     pub notes: String,
     /// `device.toml` for the boot partition; a commented template when absent.
@@ -63,6 +66,7 @@ impl ImageSpec {
             trial_attempts: TRIAL_ATTEMPTS,
             health_timeout_s: HEALTH_TIMEOUT_S,
             fleet_required: true,
+            checks: Vec::new(),
             notes: String::new(),
             device_toml: None,
             binaries: Binaries::Build,

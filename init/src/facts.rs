@@ -20,6 +20,9 @@ const RELEASE_LIMIT: u64 = 16 << 10;
 pub struct Facts {
     /// What the root file system is.
     pub release: BuildInfo,
+    /// Why that could not be read: what the release asks for is then not known, and no trial of it
+    /// is confirmed.
+    pub release_unknown: Option<String>,
     /// Running slot.
     pub slot: SlotName,
     /// How the boot loader chose.
@@ -53,12 +56,14 @@ impl Facts {
                 BootKind::Confirmed
             }
         };
-        let release = read_release(Path::new(RELEASE)).unwrap_or_else(|error| {
-            warnings.push(error.to_string());
-            unknown_release()
-        });
+        let (release, release_unknown) = match read_release(Path::new(RELEASE)) {
+            Ok(release) => (release, None),
+            Err(error) => (unknown_release(), Some(error.to_string())),
+        };
+        warnings.extend(release_unknown.clone());
         Self {
             release,
+            release_unknown,
             slot,
             kind,
             boot_id: files::read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
@@ -89,7 +94,11 @@ fn argument<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
 /// The release file of a root file system.
 pub fn read_release(path: &Path) -> Result<BuildInfo> {
     let bytes = files::read_bounded(path, RELEASE_LIMIT)?;
-    serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("parse", path)
+    let release: BuildInfo =
+        serde_json::from_slice(&bytes).map_err(std::io::Error::from).at("parse", path)?;
+    let checked = protocol::checks::validate(&release.checks);
+    checked.map_err(std::io::Error::other).at("parse", path)?;
+    Ok(release)
 }
 
 fn unknown_release() -> BuildInfo {
@@ -102,6 +111,7 @@ fn unknown_release() -> BuildInfo {
         build_time: 0,
         health_timeout_s: DEFAULT_HEALTH_TIMEOUT_S,
         fleet_required: false,
+        checks: Vec::new(),
     }
 }
 
@@ -135,9 +145,31 @@ mod tests {
     }
 
     #[test]
+    fn a_check_of_an_unknown_kind_is_refused_by_name() {
+        let path = std::env::temp_dir().join(format!("release-{}.json", std::process::id()));
+        let mut release = serde_json::to_value(unknown_release()).unwrap();
+        for (checks, why) in [
+            (serde_json::json!(["service:timed", "fleet:60"]), None),
+            (serde_json::json!(["service:timed", "disk:90"]), Some("kind \"disk\" is unknown")),
+            (serde_json::json!(["fleet:60", "fleet:60"]), Some("stands twice")),
+        ] {
+            release["checks"] = checks;
+            std::fs::write(&path, release.to_string()).unwrap();
+            let error = read_release(&path).err().map(|error| error.to_string());
+            match (&error, why) {
+                (None, None) => {}
+                (Some(error), Some(why)) => assert!(error.contains(why), "{error}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn a_name_is_made_of_the_serial_number() {
         let facts = |serial: Option<&str>| Facts {
             release: unknown_release(),
+            release_unknown: None,
             slot: SlotName::A,
             kind: BootKind::Confirmed,
             boot_id: String::new(),

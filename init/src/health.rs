@@ -61,6 +61,11 @@ impl Gate {
         }
     }
 
+    /// There is nothing to wait for after `time`: something cannot hold any more.
+    pub fn decide_by(&mut self, time: u64) {
+        self.deadline = self.deadline.min(time);
+    }
+
     /// Looks at what does not hold at this moment.
     pub fn look(&mut self, missing: Vec<String>, now: u64) -> Verdict {
         let was_healthy = self.health == Health::Healthy;
@@ -157,6 +162,16 @@ mod tests {
                 assert_eq!(gate.look(list, *now), *verdict, "row {row} at {now}");
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_hold_any_more_is_not_waited_for() {
+        let mut gate = Gate::new(true, 100);
+        gate.decide_by(200);
+        assert_eq!(gate.look(missing(), 10), Verdict::None);
+        gate.decide_by(20);
+        assert_eq!(gate.next_deadline(), Some(20));
+        assert_eq!(gate.look(missing(), 20), Verdict::EndTrial(missing()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`machine`] | the one loop, `requests`: the control socket's meaning, `shutdown`: the orderly end |
 //! | [`supervisor`], [`health`] | pure machines: services; the gate before a slot is confirmed |
+//! | [`checks`] | health checks that the release declares; `missing`: all that the gate waits for |
 //! | [`manifest`], [`launch`] | service manifests; from manifest to process |
 //! | [`logs`], [`kmsg`] | output of services; init's own messages |
 //! | [`control`], [`probe`] | server of init's socket; client of appd's |
@@ -22,6 +23,7 @@
 
 pub mod boots;
 pub mod check;
+pub mod checks;
 pub mod clock;
 pub mod control;
 pub mod data;
@@ -40,6 +42,7 @@ pub mod logs;
 pub mod machine;
 pub mod manifest;
 pub mod memory;
+mod missing;
 pub mod net;
 pub mod notify;
 pub mod panel;

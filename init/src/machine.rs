@@ -25,7 +25,7 @@ use crate::{
 use board_support::{Board, board::BOARD_FILE, button::Press};
 use bootloader_config::slots::Reading;
 use protocol::{
-    control::{BootKind, BootReason, BootRecord, Health, INIT_SOCKET, SlotName},
+    control::{BootKind, BootReason, BootRecord, INIT_SOCKET, SlotName},
     device::DeviceConfig,
 };
 use rustix::{
@@ -45,8 +45,6 @@ const CONFIRM_AGAIN_MS: u64 = 30_000;
 const OUTPUT_TURN: usize = 16 << 10;
 /// Warnings that are kept.
 const WARNING_LIMIT: usize = 20;
-/// Named checks that are kept.
-const CHECK_LIMIT: usize = 32;
 
 /// Everything that PID 1 knows.
 pub struct Machine {
@@ -62,10 +60,12 @@ pub struct Machine {
     /// When a confirmation that could not be stored is tried again.
     confirm_at: Option<u64>,
     pub(crate) checks: BTreeMap<String, (bool, String)>,
-    probe: Probe,
+    /// When the fleet was first reached.
+    pub(crate) fleet_at: Option<u64>,
+    pub(crate) probe: Probe,
     pub(crate) store: Option<SlotStore>,
     /// The floor that this trial is below.
-    below_floor: Option<u64>,
+    pub(crate) below_floor: Option<u64>,
     pub(crate) boots: BootLog,
     signals: Option<Signals>,
     server: Option<control::Server>,
@@ -88,12 +88,7 @@ impl Machine {
             Signals::open().map_err(|error| warnings.push(format!("signals: {error}"))).ok();
         let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOff);
         let facts = Facts::read(&mut warnings);
-        kmsg::notice(&format!(
-            "{} slot {} {}, starting",
-            facts.release.version,
-            facts::letter(facts.slot),
-            facts::kind_name(facts.kind)
-        ));
+        announce(&facts);
         // e2fsck and the file systems stamp times; the stored floor lies on what they work on
         raise_clock(facts.release.build_time, &mut warnings);
         let disk = find_disk();
@@ -125,6 +120,7 @@ impl Machine {
             supervisor,
             logs,
             checks: BTreeMap::new(),
+            fleet_at: None,
             probe: Probe::default(),
             confirm_at: None,
             signals,
@@ -159,7 +155,7 @@ impl Machine {
         self.step_services(now);
         if self.shutdown.is_none() {
             if self.supervisor.index_of("appd").is_some() {
-                self.probe.tick(now);
+                self.probe.tick(now, self.wants_apps());
             }
             self.look_at_health(now);
             self.look_at_data(now);
@@ -324,30 +320,12 @@ impl Machine {
         }
     }
 
-    /// What the gate waits for.
-    fn missing(&self) -> Vec<String> {
-        let mut missing = self.supervisor.missing();
-        if let Some(floor) = self.below_floor {
-            let sequence = self.facts.release.sequence;
-            missing.insert(0, format!("release {sequence} is below the floor {floor}"));
-        }
-        if self.supervisor.index_of("appd").is_some() && !self.probe.answering() {
-            missing.push("appd does not answer".into());
-        }
-        let passed = *self.gate.health() == Health::Healthy;
-        let fleet = self.config.fleet.as_ref().is_some_and(|fleet| fleet.required);
-        if fleet && self.facts.release.fleet_required && !passed {
-            match self.checks.get("fleet") {
-                Some((true, _)) => {}
-                Some((false, detail)) => missing.push(format!("fleet not reached: {detail}")),
-                None => missing.push("fleet not reached yet".into()),
-            }
-        }
-        missing
-    }
-
     fn look_at_health(&mut self, now: u64) {
-        match self.gate.look(self.missing(), now) {
+        let (missing, for_good) = self.missing();
+        if for_good {
+            self.gate.decide_by(now);
+        }
+        match self.gate.look(missing, now) {
             Verdict::None if self.confirm_at.is_some_and(|at| now >= at) => self.confirm(now),
             Verdict::None => {}
             Verdict::Healthy => self.became_healthy(now),
@@ -410,12 +388,6 @@ impl Machine {
     fn outcome(&mut self, outcome: &str) {
         if let Err(error) = self.boots.outcome(outcome) {
             self.warn(error.to_string());
-        }
-    }
-
-    pub(crate) fn check(&mut self, name: String, ok: bool, detail: String) {
-        if self.checks.len() < CHECK_LIMIT || self.checks.contains_key(&name) {
-            self.checks.insert(name, (ok, detail));
         }
     }
 
@@ -486,6 +458,11 @@ fn send(pid: i32, signal: StopSignal) {
     let _ = kill_process(pid, signal);
 }
 
+fn announce(facts: &Facts) {
+    let (slot, kind) = (facts::letter(facts.slot), facts::kind_name(facts.kind));
+    kmsg::notice(&format!("{} slot {slot} {kind}, starting", facts.release.version));
+}
+
 fn raise_clock(floor: u64, warnings: &mut Vec<String>) {
     if let Err(error) = clock::raise_to(floor) {
         warnings.push(format!("set the clock to its floor: {error}"));
@@ -500,10 +477,11 @@ fn below_floor(store: Option<&SlotStore>, facts: &Facts) -> Option<u64> {
 }
 
 fn gate(facts: &Facts, below_floor: Option<u64>) -> Gate {
-    let wait_ms = match below_floor {
-        // There is nothing to wait for.
-        Some(_) => 0,
-        None => u64::from(facts.release.health_timeout_s) * 1000,
+    let nothing_to_wait_for = below_floor.is_some() || facts.release_unknown.is_some();
+    let trial = facts.kind == BootKind::Trial;
+    let wait_ms = match trial && nothing_to_wait_for {
+        true => 0,
+        false => u64::from(facts.release.health_timeout_s) * 1000,
     };
     Gate::new(facts.kind == BootKind::Trial, clock::now_ms() + wait_ms)
 }

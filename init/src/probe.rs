@@ -1,6 +1,7 @@
-//! Whether appd answers: a `Ping` on its socket, asked without ever waiting for the answer.
+//! Whether appd answers: a `Ping` on its socket, asked without ever waiting for the answer. Where a
+//! release on trial declares checks of apps, their services are asked for in its place.
 
-use protocol::control::{APP_SOCKET, AppRequest, AppResponse, write_frame};
+use protocol::control::{APP_SOCKET, AppRequest, AppResponse, AppServiceStatus, write_frame};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::{
     io::{Read, Write},
@@ -16,8 +17,8 @@ const RETRY_MS: u64 = 500;
 const REPEAT_MS: u64 = 30_000;
 /// An answer that takes longer is none.
 const ANSWER_MS: u64 = 10_000;
-/// Longest answer in bytes; a few are enough.
-const ANSWER_LIMIT: usize = 4096;
+/// Longest answer in bytes: several hundred services.
+const ANSWER_LIMIT: usize = 64 << 10;
 
 /// The state of the asking.
 #[derive(Debug, Default)]
@@ -26,12 +27,18 @@ pub struct Probe {
     input: Vec<u8>,
     next: u64,
     answering: bool,
+    apps: Option<Vec<AppServiceStatus>>,
 }
 
 impl Probe {
     /// Whether the last question was answered.
     pub fn answering(&self) -> bool {
         self.answering
+    }
+
+    /// The services of all apps as of the last answer that told them.
+    pub fn apps(&self) -> Option<&[AppServiceStatus]> {
+        self.apps.as_deref()
     }
 
     /// Descriptor to wait for.
@@ -44,10 +51,10 @@ impl Probe {
         self.next
     }
 
-    /// Asks, or reads the answer.
-    pub fn tick(&mut self, now: u64) {
+    /// Asks, or reads the answer. `apps`: the services of apps are wanted, and as they are now.
+    pub fn tick(&mut self, now: u64, apps: bool) {
         if self.stream.is_some() {
-            self.receive(now);
+            self.receive(now, apps);
         }
         if self.next > now {
             return;
@@ -55,7 +62,7 @@ impl Probe {
         if self.stream.take().is_some() {
             self.answering = false; // no answer in time
         }
-        match ask() {
+        match ask(apps) {
             Some(stream) => {
                 self.stream = Some(stream);
                 self.input.clear();
@@ -68,16 +75,19 @@ impl Probe {
         }
     }
 
-    fn receive(&mut self, now: u64) {
+    fn receive(&mut self, now: u64, apps: bool) {
         let Some(stream) = &mut self.stream else { return };
-        let mut bytes = [0; 256];
+        let mut bytes = [0; 4096];
         match stream.read(&mut bytes) {
             Ok(count) if count > 0 && self.input.len() < ANSWER_LIMIT => {
                 self.input.extend_from_slice(&bytes[..count]);
                 if let Some(answer) = whole_answer(&self.input) {
-                    self.answering = answer;
+                    self.answering = answer.is_some();
+                    if let Some(AppResponse::Services(services)) = answer {
+                        self.apps = Some(services);
+                    }
                     self.stream = None;
-                    self.next = now + if answer { REPEAT_MS } else { RETRY_MS };
+                    self.next = now + if self.answering && !apps { REPEAT_MS } else { RETRY_MS };
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -90,25 +100,26 @@ impl Probe {
     }
 }
 
-fn ask() -> Option<UnixStream> {
+fn ask(apps: bool) -> Option<UnixStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
     connect(&socket, &SocketAddrUnix::new(APP_SOCKET).ok()?).ok()?;
     let mut question = Vec::new();
-    write_frame(&mut question, &AppRequest::Ping).ok()?;
+    let request = if apps { AppRequest::Services(None) } else { AppRequest::Ping };
+    write_frame(&mut question, &request).ok()?;
     let mut stream = UnixStream::from(socket);
     stream.write_all(&question).ok()?;
     Some(stream)
 }
 
-/// Whether a whole frame says that all is well; `None` while more is to come.
-fn whole_answer(input: &[u8]) -> Option<bool> {
+/// What a whole frame says, `Some(None)` when it is no good answer; `None` while more is to come.
+fn whole_answer(input: &[u8]) -> Option<Option<AppResponse>> {
     let length = u32::from_le_bytes(input.get(..4)?.try_into().ok()?) as usize;
     if length > ANSWER_LIMIT {
-        return Some(false);
+        return Some(None);
     }
-    let answer: Result<AppResponse, _> = postcard::from_bytes(input.get(4..4 + length)?);
-    Some(matches!(answer, Ok(AppResponse::Ok(_))))
+    let answer = postcard::from_bytes(input.get(4..4 + length)?).ok();
+    Some(answer.filter(|answer| matches!(answer, AppResponse::Ok(_) | AppResponse::Services(_))))
 }
 
 #[cfg(test)]
@@ -121,18 +132,18 @@ mod tests {
         let mut frame = Vec::new();
         write_frame(&mut frame, &AppResponse::Ok("pong".into())).unwrap();
         assert_eq!(whole_answer(&frame[..frame.len() - 1]), None);
-        assert_eq!(whole_answer(&frame), Some(true));
+        assert_eq!(whole_answer(&frame), Some(Some(AppResponse::Ok("pong".into()))));
         frame.clear();
         let failed = Failure { code: "x".into(), message: String::new() };
         write_frame(&mut frame, &AppResponse::Failed(failed)).unwrap();
-        assert_eq!(whole_answer(&frame), Some(false));
-        assert_eq!(whole_answer(&[0xff; 8]), Some(false));
+        assert_eq!(whole_answer(&frame), Some(None));
+        assert_eq!(whole_answer(&[0xff; 8]), Some(None));
     }
 
     #[test]
     fn without_appd_it_asks_again_later() {
         let mut probe = Probe::default();
-        probe.tick(1000);
+        probe.tick(1000, false);
         assert!(!probe.answering() && probe.waiting().is_none());
         assert_eq!(probe.next_deadline(), 1000 + RETRY_MS);
     }

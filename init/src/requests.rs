@@ -124,6 +124,7 @@ impl Machine {
             board: self.facts.release.board.clone(),
             version: self.facts.release.version.clone(),
             sequence: self.facts.release.sequence,
+            floor: self.facts.release.floor,
             slot: self.facts.slot,
             confirmed,
             trial,

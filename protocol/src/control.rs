@@ -161,6 +161,9 @@ pub struct SystemStatus {
     pub version: String,
     /// Sequence of the running release.
     pub sequence: u64,
+    /// Lowest sequence that may run once this release is confirmed.
+    #[serde(default)]
+    pub floor: u64,
     /// Slot that is running.
     pub slot: SlotName,
     /// Confirmed slot according to the environment; `None` when it could not be read.
@@ -297,6 +300,8 @@ pub enum UpdaterRequest {
     Status,
     /// Forget that a release failed, so that it may be tried again.
     Retry,
+    /// A person at the device sets when it may update.
+    SetPolicy(crate::policy::PolicyChange),
 }
 
 /// Responses of updaterd.
@@ -305,7 +310,7 @@ pub enum UpdaterResponse {
     /// Done.
     Ok,
     /// Answer to [`UpdaterRequest::Status`].
-    Status(crate::fleet::UpdateStatus),
+    Status(Box<crate::fleet::UpdaterStatus>),
     /// Refused or failed.
     Failed(Failure),
 }

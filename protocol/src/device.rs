@@ -3,6 +3,7 @@
 //! typing mistake is seen. Every field but `name` has a default: an empty file is a valid
 //! stand-alone gateway.
 
+use crate::policy::{UpdatePolicy, Zone};
 use serde::{Deserialize, Serialize};
 
 /// The whole file.
@@ -17,6 +18,8 @@ pub struct DeviceConfig {
     pub network: NetworkConfig,
     /// Time servers.
     pub time: TimeConfig,
+    /// When to update.
+    pub updates: UpdatePolicy,
     /// The prompt on the serial console.
     pub console: ConsoleConfig,
 }
@@ -61,11 +64,16 @@ pub struct NetworkConfig {
 pub struct TimeConfig {
     /// SNTP servers, `host` or `host:port`; asked in order.
     pub servers: Vec<String>,
+    /// Time zone of the place where the device is, `Europe/Berlin`; absent: UTC.
+    pub zone: Option<Zone>,
 }
 
 impl Default for TimeConfig {
     fn default() -> Self {
-        Self { servers: ["0.pool.ntp.org", "1.pool.ntp.org"].map(String::from).to_vec() }
+        Self {
+            servers: ["0.pool.ntp.org", "1.pool.ntp.org"].map(String::from).to_vec(),
+            zone: None,
+        }
     }
 }
 

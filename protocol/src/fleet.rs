@@ -11,10 +11,11 @@
 //! | `progress` | device | 0, no | JSON [`UpdateStatus`] |
 //! | `apps` | device | 1, yes | JSON list of [`crate::control::SnapInfo`] |
 
-use crate::control::{Failure, SystemStatus};
+use crate::control::{Failure, SlotName, SystemStatus};
 use crate::envelope;
 use crate::error::Error;
 use crate::keys::{KeySet, PrivateKey, RoleName};
+use crate::policy::{PolicyState, UpdatePolicy, Waiting};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -50,7 +51,7 @@ pub struct Desired {
     pub manifest: ByteBuf,
 }
 
-/// Which release a device shall run.
+/// Which release a device shall run, and when it may change to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// Fleet id.
@@ -68,6 +69,9 @@ pub struct Assignment {
     /// Where the payload container can be had, absolute or relative to the fleet's HTTP address;
     /// tried in order.
     pub sources: Vec<String>,
+    /// When the device may follow it.
+    #[serde(default)]
+    pub policy: UpdatePolicy,
 }
 
 impl Assignment {
@@ -181,6 +185,8 @@ pub enum UpdatePhase {
     Downloading,
     /// Reading the slot back.
     Verifying,
+    /// Hold or window do not let it go on; see [`UpdateStatus::waiting`].
+    Waiting,
     /// Written and verified, about to reboot.
     Staged,
     /// Running on trial.
@@ -212,6 +218,59 @@ pub struct UpdateStatus {
     pub bytes_fetched: u64,
     /// Why refused, failed or fallen back.
     pub failure: Option<Failure>,
+    /// What it waits for.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+}
+
+/// What a slot holds, as far as the updater knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotContent {
+    /// Version of the release.
+    pub version: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Whether all of it was written and read back.
+    pub whole: bool,
+}
+
+/// What both slots hold; absent: not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SlotContents {
+    /// Slot a.
+    pub a: Option<SlotContent>,
+    /// Slot b.
+    pub b: Option<SlotContent>,
+}
+
+impl SlotContents {
+    /// What one of them holds.
+    pub fn of(&self, slot: SlotName) -> Option<&SlotContent> {
+        match slot {
+            SlotName::A => self.a.as_ref(),
+            SlotName::B => self.b.as_ref(),
+        }
+    }
+
+    /// One of them holds something else now.
+    pub fn set(&mut self, slot: SlotName, content: SlotContent) {
+        match slot {
+            SlotName::A => self.a = Some(content),
+            SlotName::B => self.b = Some(content),
+        }
+    }
+}
+
+/// All that the updater can say on the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdaterStatus {
+    /// The update.
+    pub update: UpdateStatus,
+    /// What the slots hold.
+    pub slots: SlotContents,
+    /// When it may update.
+    pub policy: PolicyState,
 }
 
 /// Root of trust of a device.
@@ -232,6 +291,12 @@ pub struct DeviceState {
     pub system: SystemStatus,
     /// What the updater says.
     pub update: UpdateStatus,
+    /// What the slots hold.
+    #[serde(default)]
+    pub slots: SlotContents,
+    /// When it may update.
+    #[serde(default)]
+    pub policy: PolicyState,
     /// Which keys it trusts.
     #[serde(default)]
     pub keys: KeysState,

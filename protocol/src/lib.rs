@@ -14,12 +14,15 @@
 //! | [`device`] | `device.toml` | TOML |
 //! | [`cbor`] | limits of received CBOR | |
 //! | [`calendar`] | times as text | RFC 3339 |
+//! | [`checks`] | health checks that a release declares | text |
+//! | [`policy`] | when a gateway may update | TOML, JSON, CBOR |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
 //! | [`template`] | the data partition's file system when new | own, see module |
 //! | [`error`] | every refusal with its frozen code | |
 
 pub mod calendar;
 pub mod cbor;
+pub mod checks;
 pub mod control;
 pub mod delta;
 pub mod device;
@@ -29,6 +32,7 @@ pub mod fleet;
 pub mod keychain;
 pub mod keys;
 pub mod payload;
+pub mod policy;
 pub mod release;
 pub mod snap;
 pub mod template;

@@ -1,5 +1,6 @@
 //! The release manifest: what a release is, signed offline by the `release` role.
 
+use crate::checks::Check;
 use crate::envelope;
 use crate::error::Error;
 use crate::keys::{KeySet, PrivateKey, RoleName};
@@ -145,4 +146,7 @@ pub struct BuildInfo {
     pub health_timeout_s: u32,
     /// Whether the fleet must be reached (where the device has one).
     pub fleet_required: bool,
+    /// What else must hold on the trial boot, at most [`crate::checks::MAX_CHECKS`].
+    #[serde(default)]
+    pub checks: Vec<Check>,
 }

@@ -234,6 +234,7 @@ fn assignments_and_commands_travel_signed_and_only_as_what_they_are() {
         expires: 2,
         release: vec![1; 32].into(),
         sources: vec!["/v1/artefacts/x".into()],
+        policy: Default::default(),
     };
     let app = protocol::control::AppRequest::InstallUrl {
         url: "/v1/snaps/hello".into(),

@@ -210,6 +210,7 @@ impl BootControl for Handle {
             board: build.board,
             version: build.version,
             sequence: build.sequence,
+            floor: 1,
             slot: name(world.machine.running),
             confirmed: state.confirmed.value().map(|slot| name(number(slot))),
             trial: state.trial.value().map(|slot| name(number(slot))),

@@ -72,6 +72,7 @@ impl Release {
             build_time: 0,
             health_timeout_s: 60,
             fleet_required: false,
+            checks: Vec::new(),
         };
         let mut chunks: Vec<Vec<u8>> = fill.iter().map(|byte| vec![*byte; CHUNK]).collect();
         chunks[0][..8].copy_from_slice(&sequence.to_le_bytes());
@@ -104,6 +105,7 @@ impl Release {
             expires: now + ASSIGNMENT_S,
             release: Sha256::digest(&self.manifest).to_vec().into(),
             sources: vec![source(self.sequence())],
+            policy: Default::default(),
         };
         let assignment = assignment.sign(&[&key()]).expect("it is valid");
         let manifest = self.manifest.clone();

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`machine`] | [`machine::Updater`]: follows the desired release, one bounded step at a time |
+//! | [`policy`] | whether it may go on now: holds, windows |
 //! | [`accept`] | which desired release is followed, and why another is refused |
 //! | [`install`] | plan, fetch, write, read back |
 //! | [`delta`] | chunks as changes to the running slot |
@@ -29,6 +30,7 @@ pub mod install;
 pub mod machine;
 pub mod mutant;
 pub mod notes;
+pub mod policy;
 pub mod ports;
 pub mod state;
 pub mod verdict;

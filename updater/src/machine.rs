@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | idle | nothing | idle |
 //! | install | one chunk scanned, filled or read back | install; stage when all is read back |
+//! | install, stage | what [`crate::policy`] does not permit now: nothing | the same, later |
 //! | stage | note "staged", have init set the trial | reboot |
 //! | reboot | ask init to reboot | reboot (asked again until it happens) |
 //! | trial | ask init whether the running slot is confirmed | trial; idle when it is |
@@ -15,12 +16,14 @@ use crate::accept::{self, Assigned, Decision, Device, Release};
 use crate::error::Error;
 use crate::install::{Install, Step, Tools};
 use crate::mutant::{self, Mutant};
+use crate::policy::{Moment, Parties, Permit};
 use crate::ports::{BootControl, StateStore, Storage, Transport};
 use crate::state::{ReleaseName, Staged, State};
 use crate::verdict::{Verdict, judge};
 use protocol::control::{BootKind, BootRecord, Failure, SlotName, SystemStatus};
 use protocol::fleet::{Desired, UpdatePhase, UpdateStatus};
 use protocol::keys::KeySet;
+use protocol::policy::{UpdatePolicy, Waiting, Zone};
 
 /// What the machine works on and with.
 pub struct World {
@@ -61,6 +64,9 @@ pub struct Updater {
     state: State,
     status: UpdateStatus,
     work: Work,
+    /// What the assignment in force says of when to update.
+    fleet_policy: UpdatePolicy,
+    permit: Permit,
 }
 
 /// Nothing to report.
@@ -73,6 +79,7 @@ pub fn idle() -> UpdateStatus {
         chunks_total: 0,
         bytes_fetched: 0,
         failure: None,
+        waiting: None,
     }
 }
 
@@ -82,10 +89,13 @@ impl Updater {
     pub fn start(mut world: World, keys: KeySet, device: Device, now: u64) -> Result<Self, Error> {
         let noted = world.store.load()?;
         let lost = noted.is_none();
-        let state = noted.unwrap_or_default();
+        let mut state = noted.unwrap_or_default();
         let status = state.last.clone().unwrap_or_else(idle);
-        let mut updater = Self { world, keys, device, state, status, work: Work::Idle };
-        let system = updater.world.boot.status()?;
+        let system = world.boot.status()?;
+        state.holds(system.slot, &device.build.version, device.build.sequence, true);
+        let (fleet_policy, permit) = (UpdatePolicy::default(), Permit::default());
+        let work = Work::Idle;
+        let mut updater = Self { world, keys, device, state, status, work, fleet_policy, permit };
         updater.compare_marks(&system, lost)?;
         updater.take_up(&system)?;
         if matches!(updater.work, Work::Idle) {
@@ -104,6 +114,17 @@ impl Updater {
         &self.state
     }
 
+    /// What the assignment in force says of when to update.
+    pub fn fleet_policy(&self) -> &UpdatePolicy {
+        &self.fleet_policy
+    }
+
+    /// Decides what the next steps may do, by what device and fleet say. Until this is called
+    /// everything is permitted.
+    pub fn govern(&mut self, device: &UpdatePolicy, zone: Option<&Zone>, moment: Moment) {
+        self.permit = Parties { device, fleet: &self.fleet_policy, zone }.permit(moment);
+    }
+
     /// A body of `desired` arrived. Refusals are in the status; an error is a fault of the device.
     pub fn desired(&mut self, body: &[u8], now: u64) -> Result<(), Error> {
         let assigned = accept::assigned(body, &self.keys, &self.device, &self.state);
@@ -117,6 +138,7 @@ impl Updater {
                 return Ok(());
             }
         };
+        self.fleet_policy = assigned.assignment.policy.clone();
         if assigned.id != self.state.assignment {
             self.world.store.save_desired(body)?;
             self.state.counter = assigned.assignment.counter;
@@ -175,8 +197,16 @@ impl Updater {
     pub fn step(&mut self, now: u64) -> Result<Next, Error> {
         let next = match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Idle => Ok(Next::Idle),
-            Work::Install(install) => self.install(install),
-            Work::Stage(release, slot) => self.stage(release, slot, now),
+            Work::Install(install) => match self.permit.download {
+                Some(waiting) => Ok(self.wait(waiting, Work::Install(install))),
+                None => self.install(install),
+            },
+            Work::Stage(release, slot) => match self.permit.reboot {
+                Some(waiting) if now <= release.expires => {
+                    Ok(self.wait(waiting, Work::Stage(release, slot)))
+                }
+                _ => self.stage(release, slot, now),
+            },
             Work::Reboot(release) => self.reboot(release),
             Work::Trial => self.trial(now),
         };
@@ -297,7 +327,7 @@ impl Updater {
     }
 
     fn follow(&mut self, desired: &Desired, assigned: &Assigned, now: u64) -> Result<(), Error> {
-        if matches!(self.work, Work::Trial | Work::Stage(..) | Work::Reboot(_)) {
+        if matches!(self.work, Work::Trial | Work::Reboot(_)) {
             // Decided when the trial has ended; the body is saved.
             return Ok(());
         }
@@ -318,6 +348,11 @@ impl Updater {
             Ok(Decision::Install(release)) => match &mut self.work {
                 Work::Install(install) if install.release.id == release.id => {
                     install.release.sources = release.sources;
+                    install.release.expires = release.expires;
+                    Ok(())
+                }
+                Work::Stage(staged, _) if staged.id == release.id => {
+                    **staged = release;
                     Ok(())
                 }
                 _ => self.begin(release),
@@ -350,6 +385,7 @@ impl Updater {
             }
         };
         self.world.boot.updating(true);
+        self.state.holds(slot, &name.version, name.sequence, false);
         let noted = self.state.progress.as_ref();
         let install = Install::new(release, slot, noted, &self.device.build);
         self.status.chunks_done = install.progress.count();
@@ -371,7 +407,28 @@ impl Updater {
         Ok(target)
     }
 
+    /// Hold or window do not let it go on.
+    fn wait(&mut self, waiting: Waiting, work: Work) -> Next {
+        let name = match &work {
+            Work::Install(install) => Some(install.release.name()),
+            Work::Stage(release, _) => Some(release.name()),
+            Work::Idle | Work::Reboot(_) | Work::Trial => None,
+        };
+        if self.status.phase != UpdatePhase::Waiting {
+            self.world.boot.updating(false);
+        }
+        if let Some(name) = name {
+            self.report(UpdatePhase::Waiting, &name);
+        }
+        self.status.waiting = Some(waiting);
+        self.work = work;
+        Next::Wait
+    }
+
     fn install(&mut self, mut install: Box<Install>) -> Result<Next, Error> {
+        if self.status.phase == UpdatePhase::Waiting {
+            self.world.boot.updating(true);
+        }
         let mut tools = Tools {
             storage: &mut *self.world.storage,
             transport: &mut *self.world.transport,
@@ -414,6 +471,7 @@ impl Updater {
             return Err(Error::SlotInUse("it was free when the installation began"));
         }
         let attempts = release.manifest.trial_attempts;
+        self.state.holds(slot, &release.manifest.version, release.manifest.sequence, true);
         self.state.stage(Staged {
             release: release.name(),
             floor: release.manifest.floor,
@@ -466,7 +524,7 @@ impl Updater {
 
     /// What was under way is not wanted any more.
     fn abandon(&mut self) {
-        if matches!(self.work, Work::Install(_)) {
+        if matches!(self.work, Work::Install(_) | Work::Stage(..)) {
             self.world.boot.updating(false);
         }
         self.work = Work::Idle;
@@ -492,12 +550,14 @@ impl Updater {
         self.status.version = Some(release.version.clone());
         self.status.sequence = Some(release.sequence);
         self.status.failure = None;
+        self.status.waiting = None;
     }
 
     fn report_failure(&mut self, error: &Error) {
         let refused = error.is_refusal();
         self.status.phase = if refused { UpdatePhase::Refused } else { UpdatePhase::Failed };
         self.status.failure = Some(Failure::from(error));
+        self.status.waiting = None;
     }
 }
 

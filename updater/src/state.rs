@@ -6,7 +6,7 @@
 //! nothing that was refused before.
 
 use protocol::control::{Failure, SlotName};
-use protocol::fleet::UpdateStatus;
+use protocol::fleet::{SlotContent, SlotContents, UpdateStatus};
 use protocol::release::ReleaseManifest;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,8 @@ pub struct State {
     pub failed: Vec<FailedRelease>,
     /// The release whose trial the power ended, and how often in a row.
     pub interrupted: Option<(ReleaseId, u32)>,
+    /// What the slots hold.
+    pub slots: SlotContents,
     /// The last report, shown again after a restart.
     pub last: Option<UpdateStatus>,
 }
@@ -98,6 +100,11 @@ pub struct FailedRelease {
 }
 
 impl State {
+    /// A slot holds this release now, or a part of it.
+    pub fn holds(&mut self, slot: SlotName, version: &str, sequence: u64, whole: bool) {
+        self.slots.set(slot, SlotContent { version: version.into(), sequence, whole });
+    }
+
     /// A release is about to be staged.
     pub fn stage(&mut self, staged: Staged) {
         self.staged = Some(staged);

@@ -42,6 +42,7 @@ fn verdict(row: Row) -> String {
         rollback_marks: Default::default(),
         slot: row.slot,
         sequence: row.sequence,
+        floor: 1,
         boot_id: row.boot_id.into(),
         boot_kind: row.kind,
         confirmed: row.confirmed,

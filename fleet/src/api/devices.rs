@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::store::{CommandRecord, Device, Event};
 use axum::Json;
 use axum::extract::{Path, State};
+use protocol::policy::UpdatePolicy;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -42,5 +43,16 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Json<Device>, Error> {
     fleet.revoke(&id)?;
+    Ok(Json(fleet.store.device(&id)?))
+}
+
+pub(super) async fn policy(
+    State(fleet): State<Arc<Fleet>>,
+    Path(id): Path<String>,
+    Json(body): Json<serde_json::Value>,
+) -> Result<Json<Device>, Error> {
+    let policy: UpdatePolicy =
+        serde_json::from_value(body).map_err(|e| Error::invalid("policy", e.to_string()))?;
+    fleet.set_policy(&id, policy)?;
     Ok(Json(fleet.store.device(&id)?))
 }

@@ -6,6 +6,7 @@
 //! | GET `devices`, `devices/{id}` | devices; one with history and commands |
 //! | POST `devices/{id}/commands` | `protocol::fleet::Action` or `{"install-snap": {…}}` |
 //! | POST `devices/{id}/revoke` | its certificate is no longer accepted |
+//! | PUT `devices/{id}/policy` | when it may update: `protocol::policy::UpdatePolicy` |
 //! | GET `commands/{id}` | a command and its result |
 //! | GET, POST `releases` | releases; POST a signed manifest (bytes) |
 //! | PUT `releases/{digest}/payload` | its payload (bytes) |
@@ -46,6 +47,7 @@ pub fn router(fleet: Arc<Fleet>) -> Router {
         .route("/devices/{id}", get(devices::one))
         .route("/devices/{id}/commands", post(commands::send))
         .route("/devices/{id}/revoke", post(devices::revoke))
+        .route("/devices/{id}/policy", put(devices::policy))
         .route("/commands/{id}", get(commands::one))
         .route("/releases", get(releases::list).post(releases::add))
         .route("/releases/{digest}/payload", put(releases::payload))

@@ -178,6 +178,18 @@ const submitted = {
   async install(form) {
     await command({ "install-snap": { sha256: form.snap.value } });
   },
+  async policy(form) {
+    const policy = {};
+    if (form.hold.value.trim()) policy.hold = form.hold.value.trim();
+    if (form.bandwidth.value) policy.bandwidth = Number(form.bandwidth.value);
+    if (form.start.value) {
+      const days = [...form.querySelectorAll("input[name=day]:checked")].map((tick) => tick.value);
+      policy.window = { days, start: form.start.value, minutes: Number(form.minutes.value), zone: form.zone.value.trim() || null,
+                        download: form.strict.checked ? "window" : "any-time" };
+    }
+    await call("PUT", "/devices/" + encodeURIComponent(subject) + "/policy", JSON.stringify(policy));
+    toast("Set; the gateway follows it once it has received it");
+  },
   async log(form) {
     await command({ log: { service: form.service.value, lines: 200 } });
   },

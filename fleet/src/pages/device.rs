@@ -1,6 +1,7 @@
 //! One gateway: what it says, what runs on it, what it was told.
 
 use super::layout::{NBSP, bytes, dot, duration, health_pill, json, pill, since, update_line};
+use super::policy;
 use crate::clock::now;
 use crate::core::Fleet;
 use crate::error::Error;
@@ -35,6 +36,8 @@ pub(super) fn body(fleet: &Fleet, device: &Device) -> Result<Markup, Error> {
                 section.panel { (log_form(services)) }
             }
             div.stack {
+                section.panel #policy data-live { (policy::in_force(device)) }
+                section.panel { (policy::form(device)) }
                 section.panel #commands data-live { (command_list(&commands)) }
                 section.panel #history data-live { (history(&events)) }
             }
@@ -115,7 +118,13 @@ fn state(device: &Device) -> Markup {
                         small { (health_text(&system.health)) }
                     }
                 }))
-                (tile("Update", html! { (update_line(device.update())) (fetched(device)) }))
+                (tile("Update", html! {
+                    (update_line(device.update()))
+                    @if let Some(waiting) = device.update().and_then(|u| u.waiting.as_ref()) {
+                        small { (waiting) }
+                    }
+                    (fetched(device))
+                }))
                 (tile("Up", html! {
                     (duration(system.uptime_s))
                     small { (boot_text(system.boot_kind)) ", " (reason_text(&system.boot_reason)) }

@@ -110,6 +110,7 @@ pub(super) fn phase_colour(phase: UpdatePhase) -> &'static str {
         UpdatePhase::Confirmed => "good",
         UpdatePhase::Downloading
         | UpdatePhase::Verifying
+        | UpdatePhase::Waiting
         | UpdatePhase::Staged
         | UpdatePhase::Trial => "wait",
         UpdatePhase::FellBack | UpdatePhase::Refused | UpdatePhase::Failed => "bad",

@@ -13,6 +13,7 @@ mod devices;
 mod enroll;
 mod layout;
 mod login;
+mod policy;
 mod releases;
 
 use crate::api::auth::session;

@@ -207,6 +207,7 @@ fn step_text(step: Step) -> (&'static str, &'static str) {
         Step::Pending => ("", "waiting"),
         Step::Downloading => ("wait", "downloading"),
         Step::Verifying => ("wait", "verifying"),
+        Step::Waiting => ("wait", "on hold"),
         Step::Staged => ("wait", "restarting"),
         Step::Trial => ("wait", "on trial"),
         Step::Confirmed => ("good", "confirmed"),

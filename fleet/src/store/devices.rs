@@ -3,6 +3,7 @@
 use super::{Store, json};
 use crate::error::Error;
 use protocol::fleet::{DeviceState, UpdateStatus};
+use protocol::policy::UpdatePolicy;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,9 @@ pub struct Device {
     pub state: Option<DeviceState>,
     /// Newer update status than the report's, while an update runs.
     pub progress: Option<UpdateStatus>,
+    /// When it may update, as the fleet says.
+    #[serde(default)]
+    pub policy: UpdatePolicy,
     /// Installed snaps, as reported.
     pub apps: Option<Vec<protocol::control::SnapInfo>>,
     /// Address by which it reached the server at enrolment.
@@ -84,7 +88,7 @@ pub struct Event {
 }
 
 const COLUMNS: &str = "id, name, board, serial, enrolled, fingerprint, revoked, online, last_seen, \
-                       counter, state, progress, apps, base_url";
+                       counter, state, progress, apps, base_url, policy";
 
 fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let typed = |column: usize| -> rusqlite::Result<Option<serde_json::Value>> {
@@ -105,6 +109,7 @@ fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
         progress: typed(11)?.and_then(|value| serde_json::from_value(value).ok()),
         apps: typed(12)?.and_then(|value| serde_json::from_value(value).ok()),
         base_url: row.get(13)?,
+        policy: typed(14)?.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default(),
     })
 }
 
@@ -127,6 +132,14 @@ impl Store {
         self.with("read a device", |c| {
             let sql = format!("SELECT {COLUMNS} FROM devices WHERE id = ?1");
             c.prepare_cached(&sql)?.query_row([id], device).optional()
+        })
+    }
+
+    /// Keeps when a device may update.
+    pub fn set_policy(&self, id: &str, policy: &UpdatePolicy) -> Result<(), Error> {
+        let text = serde_json::to_string(policy).map_err(|e| Error::Internal(e.to_string()))?;
+        self.with("store a policy", |c| {
+            c.execute("UPDATE devices SET policy = ?2 WHERE id = ?1", params![id, text]).map(drop)
         })
     }
 

@@ -29,7 +29,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Schema steps; the file's `user_version` says how many were made.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The database.
 pub struct Store {

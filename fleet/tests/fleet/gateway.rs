@@ -236,6 +236,8 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
     DeviceState {
         device: device.into(),
         keys: Default::default(),
+        slots: Default::default(),
+        policy: Default::default(),
         system: SystemStatus {
             rollback_marks: Default::default(),
             init_memory_kib: None,
@@ -243,6 +245,7 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
             board: "rpi3".into(),
             version: version.into(),
             sequence,
+            floor: 1,
             slot: SlotName::A,
             confirmed: Some(SlotName::A),
             trial: None,
@@ -263,6 +266,7 @@ pub fn state(device: &str, version: &str, sequence: u64) -> DeviceState {
             chunks_total: 0,
             bytes_fetched: 0,
             failure: None,
+            waiting: None,
         },
         time: 1_700_000_000,
     }

@@ -9,6 +9,7 @@ mod deltas;
 mod enrollment;
 mod gateway;
 mod keys;
+mod policy;
 mod ranges;
 mod releases;
 mod rights;

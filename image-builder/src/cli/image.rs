@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use image_builder::{Binaries, Error, ImageSpec, Outputs, Result, report};
+use protocol::checks::Check;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,10 @@ pub struct BuildArgs {
     /// A release is healthy without having reached the fleet server.
     #[arg(long)]
     fleet_optional: bool,
+    /// What else must hold on the trial boot: service:NAME, app:SNAP[.APP] or fleet:SECONDS
+    /// (reached within so many seconds of the kernel's start); may be repeated.
+    #[arg(long)]
+    check: Vec<Check>,
     /// Boots that a trial of the release may use.
     #[arg(long, default_value_t = image_builder::spec::TRIAL_ATTEMPTS)]
     trial_attempts: u8,
@@ -78,6 +83,7 @@ impl BuildArgs {
             device_toml: self.device_toml,
             health_timeout_s: self.health_timeout,
             fleet_required: !self.fleet_optional,
+            checks: self.check,
             trial_attempts: self.trial_attempts,
             binaries: self.prebuilt.map_or(Binaries::Build, Binaries::Prebuilt),
             outputs: if self.release_only { Outputs::Release } else { Outputs::All },

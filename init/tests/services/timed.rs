@@ -176,6 +176,7 @@ fn a_server_whose_time_is_before_the_release_is_not_believed() {
         build_time: now_s() + 86_400,
         health_timeout_s: 60,
         fleet_required: false,
+        checks: Vec::new(),
     };
     gateway.write("etc/holdfast/release.json", &serde_json::to_string(&release).unwrap());
     let mut timed = gateway.timed();

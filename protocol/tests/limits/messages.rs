@@ -77,6 +77,7 @@ fn assignments() {
         expires: 2,
         release: vec![0; 32].into(),
         sources: vec!["/x".into()],
+        policy: Default::default(),
     };
     let opened = |change: &dyn Fn(&mut Assignment)| {
         let mut assignment = assignment();

@@ -52,6 +52,7 @@ fn build(sequence: u64) -> BuildInfo {
         build_time: 1,
         health_timeout_s: 60,
         fleet_required: true,
+        checks: Vec::new(),
     }
 }
 
@@ -127,6 +128,7 @@ impl Release {
             expires: now() + 600,
             release: Sha256::digest(&self.manifest).to_vec().into(),
             sources: vec!["/payload".into()],
+            policy: Default::default(),
         };
         change(&mut assignment);
         let context = protocol::fleet::ASSIGNMENT_CONTEXT;
@@ -164,6 +166,7 @@ impl ScriptedInit {
             board,
             version,
             sequence,
+            floor: 1,
             slot: SlotName::A,
             confirmed: Some(SlotName::A),
             trial: None,

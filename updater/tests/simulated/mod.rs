@@ -48,6 +48,7 @@ pub fn image(sequence: u64, chunks: &[u8]) -> Image {
         build_time: 0,
         health_timeout_s: 60,
         fleet_required: false,
+        checks: Vec::new(),
     };
     let mut bytes: Vec<u8> = chunks.iter().flat_map(|byte| vec![*byte; CHUNK]).collect();
     bytes[0] = sequence as u8;
@@ -93,6 +94,7 @@ pub fn assignment(manifest_envelope: &[u8], counter: u64) -> Assignment {
         expires: NOW + 10,
         release: Sha256::digest(manifest_envelope).to_vec().into(),
         sources: vec!["/payload".into()],
+        policy: Default::default(),
     }
 }
 
@@ -411,6 +413,7 @@ impl BootControl for Handle {
             board: "rpi3".into(),
             version: build.version,
             sequence: build.sequence,
+            floor: 1,
             slot: sim.running,
             confirmed: Some(sim.confirmed),
             trial: sim.trial,

@@ -5,15 +5,19 @@
 //! |---|---|
 //! | [`words`] | the words of a command line become a [`words::Command`] |
 //! | [`run`] | a command becomes a request, its answer a report |
+//! | [`policy`] | the words about when to update |
+//! | [`system`] | the report on the whole system |
 //! | [`show`] | reports as text and as JSON |
 //! | [`prompt`] | the same verbs, line by line, on the serial console |
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 3 the daemon was not
 //! reached.
 
+mod policy;
 mod prompt;
 mod run;
 mod show;
+mod system;
 mod words;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! A command becomes one request on a control socket, its answer a report.
 
 use crate::show::Report;
+use crate::system::System;
 use crate::words::{self, Command, Line};
 use protocol::control::{
     APP_SOCKET, AppRequest, AppResponse, Failure, INIT_SOCKET, InitRequest, InitResponse,
@@ -83,15 +84,35 @@ fn report(line: &Line) -> Result<Report, Problem> {
         Command::Services(name) => app(AppRequest::Services(name)),
         Command::Logs(name, lines) => app(AppRequest::Logs { name, lines }),
         Command::Remove(name) => app(AppRequest::Remove(name)),
-        Command::Status => init(InitRequest::Status),
+        Command::Status => status(root),
         Command::Boots => init(InitRequest::Boots),
         Command::SystemLogs(service, lines) => init(InitRequest::Log { service, lines }),
         Command::Reboot(reason) => init(InitRequest::Reboot { reason }),
         Command::Rollback => rollback(root),
         Command::PowerOff => init(InitRequest::PowerOff),
         Command::UpdateStatus => ask_updater(root, &UpdaterRequest::Status),
+        Command::SetPolicy(change) => ask_updater(root, &UpdaterRequest::SetPolicy(change)),
         Command::UpdateRetry => ask_updater(root, &UpdaterRequest::Retry),
     }
+}
+
+/// Of several daemons; of those that do not answer nothing is shown, but init must.
+fn status(root: &Path) -> Result<Report, Problem> {
+    let init = |request| exchange(root, INIT_SOCKET, "init", &request);
+    let system = match init(InitRequest::Status)? {
+        InitResponse::Status(status) => *status,
+        InitResponse::Failed(failure) => return Err(Problem::Failed(failure)),
+        other => return Err(Problem::Unreachable(format!("init answers {other:?}"))),
+    };
+    let boots = match init(InitRequest::Boots) {
+        Ok(InitResponse::Boots(boots)) => boots,
+        _ => Vec::new(),
+    };
+    let updater = match exchange(root, UPDATER_SOCKET, "updaterd", &UpdaterRequest::Status) {
+        Ok(UpdaterResponse::Status(status)) => Some(*status),
+        _ => None,
+    };
+    Ok(Report::System(Box::new(System::new(system, updater, boots))))
 }
 
 /// The previous release is tried at the next boot, so that boot follows at once.
@@ -127,7 +148,9 @@ fn version(root: &Path) -> Result<Report, Problem> {
 fn ask_init(root: &Path, request: &InitRequest) -> Result<Report, Problem> {
     match exchange(root, INIT_SOCKET, "init", request)? {
         InitResponse::Ok => Ok(Report::Text("done".into())),
-        InitResponse::Status(status) => Ok(Report::Status(status)),
+        InitResponse::Status(status) => {
+            Ok(Report::System(Box::new(System::new(*status, None, Vec::new()))))
+        }
         InitResponse::Boots(boots) => Ok(Report::Boots(boots)),
         InitResponse::Log(lines) => Ok(Report::Log(lines)),
         InitResponse::Failed(failure) => Err(Problem::Failed(failure)),
@@ -148,7 +171,7 @@ fn ask_app(root: &Path, request: &AppRequest) -> Result<Report, Problem> {
 fn ask_updater(root: &Path, request: &UpdaterRequest) -> Result<Report, Problem> {
     match exchange(root, UPDATER_SOCKET, "updaterd", request)? {
         UpdaterResponse::Ok => Ok(Report::Text("done".into())),
-        UpdaterResponse::Status(status) => Ok(Report::Update(Box::new(status))),
+        UpdaterResponse::Status(status) => Ok(Report::Update(Box::new(status.update))),
         UpdaterResponse::Failed(failure) => Err(Problem::Failed(failure)),
     }
 }

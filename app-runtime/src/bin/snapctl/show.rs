@@ -1,8 +1,7 @@
 //! Reports, as text for people and as JSON for programs. JSON is the control messages' own shape.
 
-use protocol::control::{
-    AppServiceStatus, BootKind, BootReason, BootRecord, Health, SlotName, SnapInfo, SystemStatus,
-};
+use crate::system::{System, boots_table};
+use protocol::control::{AppServiceStatus, BootKind, BootReason, BootRecord, SlotName, SnapInfo};
 use protocol::fleet::UpdateStatus;
 use protocol::release::BuildInfo;
 use serde_json::json;
@@ -20,7 +19,7 @@ pub enum Report {
     /// Services of snaps.
     Services(Vec<AppServiceStatus>),
     /// The system.
-    Status(Box<SystemStatus>),
+    System(Box<System>),
     /// Recorded boots.
     Boots(Vec<BootRecord>),
     /// The updater.
@@ -46,7 +45,7 @@ impl Report {
             Report::Snaps(snaps) => json!(snaps),
             Report::Snap(snap) => json!(snap),
             Report::Services(services) => json!(services),
-            Report::Status(status) => json!(status),
+            Report::System(system) => json!(system),
             Report::Boots(boots) => json!(boots),
             Report::Update(status) => json!(status),
             Report::Version(info) => json!(info),
@@ -62,7 +61,7 @@ impl Report {
             Report::Snap(snap) => snap_text(snap),
             Report::Services(services) if services.is_empty() => "no services".into(),
             Report::Services(services) => services_table(services),
-            Report::Status(status) => status_text(status),
+            Report::System(system) => system.text(),
             Report::Boots(boots) => boots_table(boots),
             Report::Update(status) => update_text(status),
             Report::Version(info) => format!(
@@ -74,7 +73,7 @@ impl Report {
 }
 
 /// Columns as wide as their widest cell.
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |row: usize, column: usize| match row {
         0 => head[column],
         _ => rows[row - 1].get(column).map_or("", String::as_str),
@@ -90,7 +89,8 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes in a unit that fits.
+pub fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{} KiB", bytes / 1024),
@@ -98,11 +98,13 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn or_dash<T: ToString>(value: Option<T>) -> String {
+/// `-` for what is not there.
+pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |v| v.to_string())
 }
 
-fn slot(name: Option<SlotName>) -> &'static str {
+/// `a` or `b`.
+pub fn slot(name: Option<SlotName>) -> &'static str {
     match name {
         Some(SlotName::A) => "a",
         Some(SlotName::B) => "b",
@@ -157,51 +159,8 @@ fn services_table(services: &[AppServiceStatus]) -> String {
     table(&["Service", "Daemon", "State", "Pid", "Restarts", "Memory"], &rows)
 }
 
-fn status_text(status: &SystemStatus) -> String {
-    let health = match &status.health {
-        Health::Healthy => "healthy".to_string(),
-        Health::Starting(waiting) => format!("starting, waiting for {}", waiting.join(", ")),
-        Health::Unhealthy(missing) => format!("unhealthy: {}", missing.join(", ")),
-    };
-    let temperature = status.temperature_mc.map(|mc| format!("{:.1} °C", f64::from(mc) / 1000.0));
-    let confirmed = match status.confirmed {
-        None => "unknown: the environment could not be read",
-        some => slot(some),
-    };
-    let mut text = format!(
-        "{} ({}), release {} (sequence {})\n\
-         slot:        {}, booted as {}\nconfirmed:   {confirmed}\n\
-         trial:       {}\nhealth:      {health}\nboot reason: {}\nuptime:      {} s\n\
-         temperature: {}\n",
-        status.hostname,
-        status.board,
-        status.version,
-        status.sequence,
-        slot(Some(status.slot)),
-        kind(status.boot_kind),
-        slot(status.trial),
-        reason(&status.boot_reason),
-        status.uptime_s,
-        or_dash(temperature),
-    );
-    for warning in &status.warnings {
-        text.push_str(&format!("warning:     {warning}\n"));
-    }
-    let rows: Vec<Vec<String>> = status
-        .services
-        .iter()
-        .map(|s| {
-            let last = s.last_exit.clone().unwrap_or_default();
-            let memory = or_dash(s.memory_kib.map(|kib| size(u64::from(kib) << 10)));
-            let restarts = s.restarts.to_string();
-            vec![s.name.clone(), s.state.clone(), or_dash(s.pid), memory, restarts, last]
-        })
-        .collect();
-    let head = ["Service", "State", "Pid", "Memory", "Restarts", "Last exit"];
-    text + "\n" + &table(&head, &rows)
-}
-
-fn kind(kind: BootKind) -> &'static str {
+/// How the boot loader chose.
+pub fn kind(kind: BootKind) -> &'static str {
     match kind {
         BootKind::Confirmed => "confirmed",
         BootKind::Trial => "trial",
@@ -209,7 +168,8 @@ fn kind(kind: BootKind) -> &'static str {
     }
 }
 
-fn reason(reason: &BootReason) -> String {
+/// Why the machine started, in a line.
+pub fn reason(reason: &BootReason) -> String {
     let last_line = |text: &str| text.trim().lines().last().unwrap_or("").to_string();
     match reason {
         BootReason::Cold => "cold".into(),
@@ -221,24 +181,8 @@ fn reason(reason: &BootReason) -> String {
     }
 }
 
-fn boots_table(boots: &[BootRecord]) -> String {
-    let rows: Vec<Vec<String>> = boots
-        .iter()
-        .map(|boot| {
-            vec![
-                boot.time.to_string(),
-                slot(Some(boot.slot)).into(),
-                boot.version.clone(),
-                kind(boot.kind).into(),
-                reason(&boot.reason),
-                boot.outcome.clone(),
-            ]
-        })
-        .collect();
-    table(&["Unix time", "Slot", "Version", "Kind", "Reason", "Outcome"], &rows)
-}
-
-fn update_text(status: &UpdateStatus) -> String {
+/// What the updater does.
+pub fn update_text(status: &UpdateStatus) -> String {
     let phase = serde_json::to_value(status.phase).ok();
     let phase = phase.as_ref().and_then(serde_json::Value::as_str).unwrap_or("unknown").to_string();
     let mut text = format!("phase:   {phase}\n");
@@ -249,6 +193,9 @@ fn update_text(status: &UpdateStatus) -> String {
         let (done, total) = (status.chunks_done, status.chunks_total);
         let fetched = size(status.bytes_fetched);
         text.push_str(&format!("chunks:  {done} of {total}, {fetched} fetched\n"));
+    }
+    if let Some(waiting) = &status.waiting {
+        text.push_str(&format!("waits:   {waiting}\n"));
     }
     if let Some(failure) = &status.failure {
         text.push_str(&format!("failure: {} ({})\n", failure.message, failure.code));

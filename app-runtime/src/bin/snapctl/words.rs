@@ -1,6 +1,8 @@
 //! The words of a command line. Names are those that users of snaps know; what is about the whole
 //! system stands behind `system` and `update`, with short forms for the prompt.
 
+use crate::policy;
+use protocol::policy::PolicyChange;
 use std::path::PathBuf;
 
 /// Lines of a log when `-n` is not given.
@@ -22,6 +24,13 @@ Apps
   remove SNAP                      remove a snap and its data
 System
   system status                    slots, version, health, services   (short: status)
+  system hold 24h|7d|UNTIL|forever|off|default
+                                   no update meanwhile; UNTIL as 2026-12-24T06:00Z
+  system window DAYS HH:MM LENGTH [ZONE] [strict] | off | default
+                                   when to reboot into a release; DAYS as sat,sun or daily;
+                                   LENGTH as 90m; strict: download in it, too
+  system bandwidth BYTES|off|default
+                                   most bytes a second of a download, as 64k
   system boots                     the last boots, and why            (short: boots)
   system logs SERVICE [-n LINES]   log of a system service            (short: log)
   system reboot [REASON]           orderly reboot                     (short: reboot)
@@ -86,6 +95,8 @@ pub enum Command {
     Rollback,
     /// Orderly power-off.
     PowerOff,
+    /// When to update.
+    SetPolicy(PolicyChange),
     /// What the updater does.
     UpdateStatus,
     /// Forget that a release failed.
@@ -160,6 +171,9 @@ fn command(words: &[String], options: &Options) -> Result<Command, String> {
         ["remove", name] => Command::Remove((*name).into()),
         ["version"] => Command::Version,
         ["status"] | ["system"] | ["system", "status"] => Command::Status,
+        ["system", "hold", word] => Command::SetPolicy(policy::hold(word)?),
+        ["system", "window", rest @ ..] => Command::SetPolicy(policy::window(rest)?),
+        ["system", "bandwidth", word] => Command::SetPolicy(policy::bandwidth(word)?),
         ["boots"] | ["system", "boots"] => Command::Boots,
         ["log", name] | ["system", "logs", name] => Command::SystemLogs((*name).into(), count),
         ["reboot", reason @ ..] | ["system", "reboot", reason @ ..] => {
@@ -201,6 +215,7 @@ mod tests {
             ("system", Command::Status),
             ("system reboot new kernel", Command::Reboot("new kernel".into())),
             ("reboot", Command::Reboot(REBOOT_REASON.into())),
+            ("system hold 24h", Command::SetPolicy(PolicyChange::HoldFor(86_400))),
             ("update", Command::UpdateStatus),
             ("update retry", Command::UpdateRetry),
             ("log netd --lines 3", Command::SystemLogs("netd".into(), 3)),
@@ -221,6 +236,8 @@ mod tests {
             ("list --dangerous", "--dangerous belongs to install"),
             ("list -n 5", "-n belongs to logs"),
             ("list --frob", "--frob"),
+            ("system hold", "wrong arguments for system"),
+            ("system hold soon", "neither"),
         ];
         for (line, why) in table {
             let error = parsed(line).expect_err(line);

@@ -267,7 +267,7 @@ impl Agent {
     }
 
     fn progress(&self) {
-        if let Ok(body) = serde_json::to_vec(&self.board.status())
+        if let Ok(body) = serde_json::to_vec(&self.board.status().update)
             && self.up
         {
             self.publish("progress", body, PublishOptions::at_most_once());

@@ -15,6 +15,7 @@ use crate::paths::Paths;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use updater::policy::Moment;
 
 /// How long a time server is waited for while the clock is only plausible (after the build).
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,6 +45,11 @@ impl Clock {
         let stored = stored.filter(|time| *time <= LATEST).unwrap_or(0);
         let synced = paths.time_synced();
         Self { floor: build_time.max(stored), read_at: since_boot(), synced }
+    }
+
+    /// What is known of the time, for holds and windows.
+    pub fn moment(&self) -> Moment {
+        Moment { now: self.trusted(), set: self.synced.exists() }
     }
 
     /// Unix seconds by which expiry is judged.

@@ -8,7 +8,7 @@ use crate::init;
 use crate::paths::Paths;
 use crate::worker::Board;
 use protocol::control::{APP_SOCKET, AppRequest, AppResponse, Failure, call};
-use protocol::fleet::DeviceState;
+use protocol::fleet::{DeviceState, UpdaterStatus};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -68,7 +68,8 @@ impl Desk {
         };
         let device = self.identity.device.clone();
         let keys = self.site.keys.state();
-        let state = DeviceState { device, system, update: self.board.status(), keys, time: now() };
+        let UpdaterStatus { update, slots, policy } = self.board.status();
+        let state = DeviceState { device, system, update, slots, policy, keys, time: now() };
         if !always && self.last_state.as_ref().is_some_and(|last| same(last, &state)) {
             return;
         }

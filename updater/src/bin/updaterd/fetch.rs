@@ -2,11 +2,13 @@
 //!
 //! Trust: only the fleet's own certificate authority is believed. What is fetched is checked
 //! against signed digests by the caller; limits here are against endless and slow data: never more
-//! than was asked for, and never slower than [`SLOWEST`] over a [`WINDOW`].
+//! than was asked for, and never slower than [`SLOWEST`] for long. An update's download is not
+//! faster than its limit.
 
 use crate::backoff::Backoff;
 use crate::failure;
 use crate::identity::Identity;
+use crate::pace::{Limit, Paced, SLOWEST};
 use protocol::control::Failure;
 use protocol::fleet::MAX_URL;
 use rustix::fs::statvfs;
@@ -16,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use updater::Error;
 use updater::ports::Transport;
 use ureq::http::{Response, StatusCode};
@@ -25,12 +27,8 @@ use ureq::{Agent, Body};
 
 const CONNECT: Duration = Duration::from_secs(15);
 const FIRST_BYTE: Duration = Duration::from_secs(30);
-/// A transfer may take this long, and longer by its size at [`SLOWEST`].
+/// A transfer may take this long, and longer by twice its size at [`SLOWEST`] or at the limit.
 const LEAST_TIME: Duration = Duration::from_secs(30);
-/// Bytes a second that a source must bring; a mobile line of the slow kind does.
-const SLOWEST: u64 = 8 * 1024;
-/// Time over which it must bring them: a line may stand still for less.
-const WINDOW: Duration = Duration::from_secs(20);
 /// Largest snap that is fetched.
 const MAX_SNAP: u64 = 512 << 20;
 /// Bytes of the data partition that a fetched snap leaves free.
@@ -43,6 +41,7 @@ const SNAP_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 pub struct Web {
     agent: Agent,
     base: String,
+    limit: Limit,
 }
 
 impl Web {
@@ -84,7 +83,12 @@ impl Web {
             .proxy(None)
             .build()
             .new_agent();
-        Ok(Self { agent, base: base.trim_end_matches('/').into() })
+        Ok(Self { agent, base: base.trim_end_matches('/').into(), limit: Limit::default() })
+    }
+
+    /// With a limit to how fast it fetches.
+    pub fn limited(self, limit: Limit) -> Self {
+        Self { limit, ..self }
     }
 
     /// The whole address of what begins with `/` or is whole already.
@@ -134,7 +138,9 @@ impl Web {
     }
 
     fn get(&self, url: &str, range: &str, size: u64) -> Result<Response<Body>, ureq::Error> {
-        let time = LEAST_TIME + Duration::from_secs(size / SLOWEST);
+        // A limit that is set while it runs ends the request at worst; it goes on with the next.
+        let rate = self.limit.get().map_or(SLOWEST, |limit| limit.min(SLOWEST));
+        let time = LEAST_TIME + Duration::from_secs(size.div_ceil(rate) * 2);
         self.agent
             .get(url)
             .header("range", format!("bytes={range}"))
@@ -175,7 +181,7 @@ impl Web {
         }
         into.clear();
         into.reserve_exact(length as usize);
-        let mut body = Paced::new(response.into_body().into_reader());
+        let mut body = Paced::new(response.into_body().into_reader(), self.limit.clone());
         let mut left = body.by_ref().take(length);
         left.read_to_end(into).map_err(|e| slow_or(source, &e))?;
         if (into.len() as u64) < length {
@@ -245,7 +251,8 @@ impl Web {
         if rest + RESERVE > space {
             return Err(failure("no-space", format!("{rest} bytes to fetch, {space} free")));
         }
-        let mut body = Paced::new(response.into_body().into_reader()).take(rest);
+        let mut body =
+            Paced::new(response.into_body().into_reader(), self.limit.clone()).take(rest);
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = body.read(&mut buffer).map_err(|e| lost(&e))?;
@@ -277,36 +284,6 @@ fn slow_or(source: &str, error: &io::Error) -> Error {
     match error.kind() == io::ErrorKind::TimedOut || timeout {
         true => Error::TooSlow { source_url, why },
         false => Error::Unreachable { source_url, why },
-    }
-}
-
-/// Reads no slower than [`SLOWEST`] over each [`WINDOW`]. A source that sends nothing at all ends
-/// by the request's own time-out; this one is against a source that trickles.
-struct Paced<R> {
-    inner: R,
-    since: Instant,
-    bytes: u64,
-}
-
-impl<R> Paced<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, since: Instant::now(), bytes: 0 }
-    }
-}
-
-impl<R: Read> Read for Paced<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.bytes += count as u64;
-        let passed = self.since.elapsed();
-        if count > 0 && passed >= WINDOW {
-            if self.bytes < SLOWEST * passed.as_secs() {
-                let why = format!("{} bytes in {} s", self.bytes, passed.as_secs());
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
-            }
-            (self.since, self.bytes) = (Instant::now(), 0);
-        }
-        Ok(count)
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`figures`] | how long the parts of an installation took | around storage and transport |
 //! | [`session`] | how the MQTT session is resumed after a restart | the tokio thread |
 //! | [`keyring`] | the key set in force | shared |
+//! | [`policy`], [`pace`] | when the device itself wants to update; how fast | in the worker |
 //! | [`paths`], [`clock`], [`backoff`] | where, how, when | |
 //!
 //! Invariants: nothing is parsed before its length is bounded; nothing that a server says is
@@ -29,7 +30,9 @@ mod files;
 mod identity;
 mod init;
 mod keyring;
+mod pace;
 mod paths;
+mod policy;
 mod session;
 mod slots;
 mod socket;
@@ -41,7 +44,7 @@ use crate::paths::Paths;
 use protocol::control::{Failure, InitRequest};
 use protocol::device::DeviceConfig;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc as async_mpsc;
@@ -81,19 +84,21 @@ fn run(paths: Paths) -> Result<(), Failure> {
     let (out, published) = async_mpsc::unbounded_channel();
     let board = worker::Board::new(out.clone());
     let listener = socket::bind(&site.paths)?;
-    let socket = socket::Socket { board: board.clone(), worker: to_worker.clone() };
+    let policy = Arc::new(policy::DevicePolicy::load(&site));
+    let (clock, worker) = (site.clock.clone(), to_worker.clone());
+    let socket = socket::Socket { board: board.clone(), worker, policy: policy.clone(), clock };
     thread::spawn(move || socket.serve(&listener));
     init::tell(&site.paths, &InitRequest::Ready);
 
     let config = DeviceConfig::clone(&site.config);
     let Some(fleet) = config.fleet else {
         println!("stand-alone: device.toml has no [fleet]");
-        worker::Worker::new(site, None, board).run(&worker_inbox);
+        worker::Worker::new(site, None, board, policy).run(&worker_inbox);
         return Ok(());
     };
     let identity = enrolled(&site, &fleet)?;
     println!("device {} of fleet {}", identity.device, identity.fleet);
-    let worker = worker::Worker::new(site.clone(), Some(identity.clone()), board.clone());
+    let worker = worker::Worker::new(site.clone(), Some(identity.clone()), board.clone(), policy);
     thread::spawn(move || worker.run(&worker_inbox));
     clock::wait(&site);
     agent::run(site, identity, board, to_worker, out, published)

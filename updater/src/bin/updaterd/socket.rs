@@ -1,16 +1,20 @@
-//! The control socket: status and retry, one connection after the other.
+//! The control socket: status, retry, policy; one connection after the other.
 
+use crate::clock::Clock;
 use crate::failure;
 use crate::files;
 use crate::paths::Paths;
+use crate::policy::DevicePolicy;
 use crate::worker::{Board, Order};
 use protocol::control::{
     Failure, UPDATER_SOCKET, UpdaterRequest, UpdaterResponse, read_frame, write_frame,
 };
+use protocol::policy::PolicyChange;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -37,6 +41,10 @@ pub struct Socket {
     pub board: Board,
     /// Who is told.
     pub worker: Sender<Order>,
+    /// What a person sets.
+    pub policy: Arc<DevicePolicy>,
+    /// By which time.
+    pub clock: Clock,
 }
 
 impl Socket {
@@ -61,12 +69,22 @@ impl Socket {
         }
     }
 
+    /// Done when it is stored; the worker's next step is taken by it.
+    fn set_policy(&self, change: PolicyChange) -> Result<(), Failure> {
+        self.policy.change(change, self.clock.moment())?;
+        self.worker.send(Order::Policy).map_err(|e| failure("worker", e))
+    }
+
     fn answer(&self, request: &UpdaterRequest) -> UpdaterResponse {
         match request {
-            UpdaterRequest::Status => UpdaterResponse::Status(self.board.status()),
+            UpdaterRequest::Status => UpdaterResponse::Status(Box::new(self.board.status())),
             UpdaterRequest::Retry => match self.worker.send(Order::Retry) {
                 Ok(()) => UpdaterResponse::Ok,
                 Err(error) => UpdaterResponse::Failed(failure("worker", error)),
+            },
+            UpdaterRequest::SetPolicy(change) => match self.set_policy(change.clone()) {
+                Ok(()) => UpdaterResponse::Ok,
+                Err(failure) => UpdaterResponse::Failed(failure),
             },
         }
     }
