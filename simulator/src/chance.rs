@@ -3,7 +3,7 @@
 
 use crate::device::{Order, When};
 use crate::disk::Block;
-use crate::release::SLOT_CHUNKS;
+use crate::release::{Deltas, SLOT_CHUNKS};
 use crate::scenario::releases;
 use crate::world::{Handle, Holds, World};
 use protocol::fleet::UpdatePhase;
@@ -82,7 +82,7 @@ fn event(random: &mut fastrand::Rng) -> (When, Order) {
         4 => When::During(Confirmed),
         _ => When::AtRest,
     };
-    let order = match random.u8(..10) {
+    let order = match random.u8(..11) {
         0 if random.bool() => Order::RollBackAtConsole(random.u64(DEPLOYED)),
         0 => Order::RollBackFrom(random.u64(DEPLOYED)),
         1 => Order::Retry,
@@ -90,6 +90,7 @@ fn event(random: &mut fastrand::Rng) -> (When, Order) {
         3 => Order::LoseData,
         4 => Order::Rot(false, random.u32(..SLOT_CHUNKS)),
         5 => Order::Restart,
+        6 => Order::Make([Deltas::None, Deltas::Good, Deltas::Wrong][random.usize(..3)]),
         _ => Order::Deploy(random.u64(DEPLOYED)),
     };
     (when, order)

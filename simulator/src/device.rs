@@ -5,7 +5,7 @@
 use crate::boot;
 use crate::loss::Loss;
 use crate::ports::{Place, slot_state};
-use crate::release;
+use crate::release::{self, Deltas};
 use crate::world::{BEGIN, Handle, Holds};
 use bootloader_config::slots::SlotState;
 use bootloader_config::store;
@@ -51,6 +51,8 @@ pub enum Order {
     Rot(bool, u32),
     /// The next requests are lost.
     LoseRequests(u32),
+    /// The fleet has these deltas from now on.
+    Make(Deltas),
     /// The power goes; when it is back, the data partition is lost and was made anew.
     LoseData,
     /// The power goes and comes back.
@@ -210,6 +212,7 @@ impl Handle {
                 world.rot(slot, chunk);
             }
             Order::LoseRequests(count) => self.change().outside.lose_requests = count,
+            Order::Make(deltas) => self.change().outside.deltas = deltas,
             Order::LoseData => {
                 let mut world = self.change();
                 world.lose_data();

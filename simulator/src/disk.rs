@@ -2,10 +2,9 @@
 //! written lies in a cache until it is synced; a power cut keeps any of its sectors, in no
 //! order, and one of them may hold anything.
 
+use crate::content::Content;
 use crate::loss::Loss;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 /// Bytes that are written whole or not at all.
 pub const SECTOR: usize = 512;
@@ -19,11 +18,8 @@ pub enum Block {
     Chunk(usize, u32),
 }
 
-/// Content of a block; shared, because worlds are copied at every operation.
-pub type Content = Arc<[u8]>;
-
-/// The card.
-#[derive(Clone)]
+/// The card. Its hash tells cards apart by what is durable and by what is still in the cache.
+#[derive(Clone, Hash)]
 pub struct Disk {
     durable: BTreeMap<Block, Content>,
     /// Written and not synced, oldest first.
@@ -92,20 +88,6 @@ impl Disk {
     /// The block cannot be read any more, until it is written.
     pub fn spoil(&mut self, block: Block) {
         self.unreadable.insert(block);
-    }
-}
-
-/// What is durable, for telling worlds apart: small blocks by content, large ones by identity,
-/// which is the same for equal contents that are interned.
-impl Hash for Disk {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for (block, content) in &self.durable {
-            (block, self.unreadable.contains(block)).hash(state);
-            match block {
-                Block::Environment(_) => content.hash(state),
-                Block::Chunk(..) => content.as_ptr().hash(state),
-            }
-        }
     }
 }
 

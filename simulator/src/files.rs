@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Number of a file, whatever it is called.
 type Inode = u64;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 struct File {
     now: Arc<[u8]>,
     /// `None`: never synced.
@@ -107,12 +107,14 @@ impl Files {
     }
 }
 
-/// What is durable, for telling worlds apart.
+/// Tells folders apart by what is durable and by what is not yet; numbers of files say nothing.
 impl Hash for Files {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for (name, inode) in &self.durable_names {
-            let content = self.files.get(inode).map(|file| &file.durable);
-            (name, content).hash(state);
+        for (name, inode) in self.names.iter().chain(&self.durable_names) {
+            (name, self.files.get(inode)).hash(state);
+        }
+        for Renaming { from, to, inode } in &self.pending {
+            (from, to, self.files.get(inode)).hash(state);
         }
     }
 }

@@ -36,7 +36,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`world`] | all that exists, copied at will |
-//! | [`disk`], [`files`], [`loss`] | what survives a power cut, and what does not |
+//! | [`disk`], [`content`], [`files`], [`loss`] | what survives a power cut, and what does not |
 //! | [`release`] | signed releases that are good and bad when booted |
 //! | [`boot`] | boot loader, kernel, init |
 //! | [`ports`] | the updater's ports |
@@ -48,6 +48,7 @@
 pub mod boot;
 pub mod bug;
 pub mod chance;
+pub mod content;
 pub mod device;
 pub mod disk;
 pub mod files;

@@ -2,17 +2,20 @@
 
 use crate::boot;
 use crate::bug::Bug;
+use crate::content::Content;
 use crate::disk::Block;
 use crate::files::Files;
-use crate::release;
+use crate::release::{self, Container, Release};
 use crate::world::{Handle, Holds, World};
 use bootloader_config::environment::{EnvironmentCopy, RawCopy};
-use bootloader_config::rollback::Marks;
 use bootloader_config::slots::{Reading, Slot, SlotState};
-use bootloader_config::store::{self, Media};
+use bootloader_config::store::{self, Media, Stored};
 use protocol::control::{
     BootReason, BootRecord, Failure, Health, RollbackMarks, SlotName, SystemStatus,
 };
+use protocol::payload::Kind;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use updater::Error;
 use updater::durable::Folder;
@@ -65,9 +68,32 @@ impl Media for Handle {
     }
 }
 
+/// Environments whose meaning is remembered; then all are forgotten.
+const REMEMBERED: usize = 256;
+
+thread_local! {
+    /// What the two copies say, by their whole content: they are asked more often than anything
+    /// else, and each answer takes the checksum of both.
+    static SAID: RefCell<HashMap<[Option<Content>; 2], Stored>> = RefCell::default();
+}
+
+/// What the environment says; as the device reads it, which has nothing else to go by.
+fn stored(world: &Handle) -> Stored {
+    let copies = [0, 1].map(|copy| world.look().disk.read(Block::Environment(copy)).cloned());
+    SAID.with_borrow_mut(|said| {
+        if said.len() == REMEMBERED {
+            said.clear();
+        }
+        *said.entry(copies).or_insert_with(|| {
+            let mut media = world.clone();
+            (store::state(&mut media), store::marks(&mut media))
+        })
+    })
+}
+
 /// The stored state of the slots.
 pub fn slot_state(world: &Handle) -> SlotState {
-    store::state(&mut world.clone())
+    stored(world).0
 }
 
 impl Storage for Handle {
@@ -139,17 +165,17 @@ impl Transport for Handle {
         if !world.machine.powered {
             return Err(lost("no power"));
         }
-        let found = world.releases().iter().find(|r| release::source(r.sequence()) == source);
-        let release = found.cloned().ok_or_else(|| Error::NotServed(source.into()))?;
+        let (release, container) =
+            world.served(source).ok_or_else(|| Error::NotServed(source.into()))?;
         if world.outside.lose_requests > 0 {
             world.outside.lose_requests -= 1;
             world.note("network: connection lost");
             return Err(lost("connection lost"));
         }
-        if let Some(chunk) = release.chunk_at(&range) {
-            was_needed(&mut world, &release, chunk);
+        if let Some(chunk) = container.chunk_at(&range) {
+            was_needed(&mut world, &release, &container, chunk);
         }
-        let part = release.payload.get(range.start as usize..range.end as usize);
+        let part = container.bytes.get(range.start as usize..range.end as usize);
         into.clear();
         into.extend_from_slice(part.ok_or_else(|| Error::PayloadTruncated(source.into()))?);
         let unreliable = world.outside.unreliable;
@@ -161,7 +187,7 @@ impl Transport for Handle {
 }
 
 /// A fetch of a chunk that is on the card already is a fetch too many.
-fn was_needed(world: &mut World, release: &release::Release, chunk: u32) {
+fn was_needed(world: &mut World, release: &Release, container: &Container, chunk: u32) {
     let wanted = &release.chunks[chunk as usize];
     let target = Block::Chunk(world.target(), chunk);
     let in_place = world.disk.read(target).is_some_and(|found| found == wanted);
@@ -172,8 +198,12 @@ fn was_needed(world: &mut World, release: &release::Release, chunk: u32) {
     if in_place || running {
         world.violated(format!("chunk {chunk} was fetched and was there already"));
     }
-    world.ledger.fetched += 1;
-    world.note(format!("network: chunk {chunk}"));
+    let (count, how) = match container.kind {
+        Kind::Whole => (&mut world.ledger.fetched, "whole"),
+        Kind::Delta => (&mut world.ledger.patched, "as a delta"),
+    };
+    *count += 1;
+    world.note(format!("network: chunk {chunk} {how}"));
 }
 
 fn disturbed(world: &mut World, source: &str, into: &mut [u8]) -> Result<(), Error> {
@@ -190,7 +220,7 @@ fn disturbed(world: &mut World, source: &str, into: &mut [u8]) -> Result<(), Err
 
 /// What init tells of the environment's marks (`init/src/slots.rs`).
 fn rollback_marks(world: &Handle) -> RollbackMarks {
-    let marks = store::load(&mut world.clone()).as_ref().map_or(Marks::UNREADABLE, Marks::read);
+    let marks = stored(world).1;
     RollbackMarks {
         sequence: marks.sequence.value(),
         floor: marks.floor.value(),

@@ -1,13 +1,17 @@
 //! Releases of the simulated vendor: slot images of a few chunks, signed, with their payload, and
 //! what happens when one is booted. Made once; worlds share them.
 
-use crate::disk::Content;
+use crate::content::Content;
+use protocol::delta::{PATH, build_name};
 use protocol::fleet::{Assignment, Desired};
-use protocol::keys::{KeySet, PrivateKey};
+use protocol::keys::{KeySet, PrivateKey, to_hex};
 use protocol::payload::{self, Index, Kind};
 use protocol::release::{BuildInfo, CHUNK_SIZE, ReleaseManifest};
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Bytes of a chunk.
 pub const CHUNK: usize = CHUNK_SIZE as usize;
@@ -43,9 +47,47 @@ pub struct Release {
     pub behaviour: Behaviour,
     /// The signed manifest.
     pub manifest: Vec<u8>,
-    /// The container.
-    pub payload: Vec<u8>,
+    /// What it is fetched from.
+    pub payload: Rc<Container>,
+}
+
+/// Chunks as they are served.
+pub struct Container {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// Of whole chunks, or of changes to another release.
+    pub kind: Kind,
     index: Index,
+}
+
+/// What the fleet has of changes from what runs to what it has assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Deltas {
+    /// None.
+    #[default]
+    None,
+    /// Good ones.
+    Good,
+    /// Such that decode to something else.
+    Wrong,
+}
+
+thread_local! {
+    /// Deltas that were made once, by the sequences of both releases.
+    static MADE: RefCell<BTreeMap<(u64, u64), Rc<Container>>> = RefCell::default();
+}
+
+impl Container {
+    fn new(kind: Kind, bytes: Vec<u8>, chunks: usize) -> Rc<Self> {
+        let length = Index::len_for(chunks as u32);
+        let index = Index::parse(kind, &bytes[..length]).expect("we have just made it");
+        Rc::new(Self { bytes, kind, index })
+    }
+
+    /// The chunk that a range holds; `None`: it is no chunk's.
+    pub fn chunk_at(&self, range: &Range<u64>) -> Option<u32> {
+        (0..self.index.chunks()).find(|chunk| self.index.range(*chunk).as_ref() == Some(range))
+    }
 }
 
 /// The one key of every role; attacks on keys are tested elsewhere.
@@ -60,8 +102,8 @@ pub fn keys() -> KeySet {
 }
 
 impl Release {
-    /// A release whose chunks are filled with these bytes, so that releases can share chunks. The
-    /// first chunk also holds the sequence: no two kernels are the same.
+    /// A release whose chunks are noise of these seeds, so that releases can share chunks. The first
+    /// chunk also holds the sequence: no two kernels are the same, but they may be alike.
     pub fn new(sequence: u64, floor: u64, fill: &[u8], behaviour: Behaviour) -> Self {
         let build = BuildInfo {
             product: "holdfast".into(),
@@ -74,15 +116,14 @@ impl Release {
             fleet_required: false,
             checks: Vec::new(),
         };
-        let mut chunks: Vec<Vec<u8>> = fill.iter().map(|byte| vec![*byte; CHUNK]).collect();
+        let mut chunks: Vec<Vec<u8>> = fill.iter().map(|seed| noise(*seed)).collect();
         chunks[0][..8].copy_from_slice(&sequence.to_le_bytes());
         let image = chunks.concat();
         let payload = payload::encode(&image, 1).expect("a few chunks compress");
-        let length = Index::len_for(chunks.len() as u32);
-        let index = Index::parse(Kind::Whole, &payload[..length]).expect("we have just made it");
+        let payload = Container::new(Kind::Whole, payload, chunks.len());
         let manifest = manifest(&build, &image, &chunks).sign(&[&key()]).expect("it is valid");
         let chunks = chunks.into_iter().map(Content::from).collect();
-        Self { build, chunks, behaviour, manifest, payload, index }
+        Self { build, chunks, behaviour, manifest, payload }
     }
 
     /// The sequence.
@@ -90,9 +131,23 @@ impl Release {
         self.build.sequence
     }
 
-    /// The chunk that a range of the payload holds; `None`: it is no chunk's.
-    pub fn chunk_at(&self, range: &Range<u64>) -> Option<u32> {
-        (0..self.chunks.len() as u32).find(|chunk| self.index.range(*chunk).as_ref() == Some(range))
+    /// Where its delta from what runs can be had.
+    pub fn delta_address(&self, runs: &Release) -> String {
+        let build = &runs.build;
+        let from = build_name(&build.board, &build.version, build.sequence);
+        format!("{PATH}/{from}/{}", to_hex(&Sha256::digest(&self.manifest)))
+    }
+
+    /// The delta to it from another release, as the fleet makes it.
+    pub fn delta_from(&self, old: &Release) -> Rc<Container> {
+        MADE.with_borrow_mut(|made| {
+            let delta = made.entry((old.sequence(), self.sequence())).or_insert_with(|| {
+                let made = delta::make(&old.payload.bytes, &self.payload.bytes, |_, _| true);
+                let bytes = made.ok().flatten().expect("both payloads are ours");
+                Container::new(Kind::Delta, bytes, self.chunks.len())
+            });
+            delta.clone()
+        })
     }
 
     /// The body of `desired` that assigns it.
@@ -114,6 +169,12 @@ impl Release {
             manifest: manifest.into(),
         })
     }
+}
+
+fn noise(seed: u8) -> Vec<u8> {
+    let mut noise = vec![0; CHUNK];
+    fastrand::Rng::with_seed(seed.into()).fill(&mut noise);
+    noise
 }
 
 /// Where the payload of a release can be had.

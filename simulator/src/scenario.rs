@@ -1,7 +1,7 @@
 //! The scenarios that the sweep cuts at every operation, each with what must come of it.
 
 use crate::device::{Order, When};
-use crate::release::{Behaviour, Release};
+use crate::release::{Behaviour, Deltas, Release};
 use crate::world::{Handle, World};
 use Order::{Deploy, LoseRequests, Retry, RollBackFrom, Rot};
 use When::{AtRest, During};
@@ -39,6 +39,18 @@ pub const ALL: &[Scenario] = &[
         name: "a download that is interrupted and resumed",
         plan: &[(AtRest, Deploy(3)), (During(Downloading), LoseRequests(3))],
         runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "an update by a delta",
+        plan: &[(AtRest, Order::Make(Deltas::Good)), (AtRest, Deploy(9))],
+        runs: 9,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a delta that is wrong costs nothing but time",
+        plan: &[(AtRest, Order::Make(Deltas::Wrong)), (AtRest, Deploy(9))],
+        runs: 9,
         ending: (Confirmed, None),
     },
     Scenario {
@@ -146,6 +158,8 @@ pub fn releases() -> Vec<Rc<Release>> {
                 Release::new(6, 1, &[60, 11], Behaviour::Hangs),
                 Release::new(7, 1, &[70, 11], Behaviour::DoesNotLoad),
                 Release::new(8, 1, &[80, 81, 82], Behaviour::Healthy),
+                Release::new(9, 1, &[10, 11], Behaviour::Healthy),
+                Release::new(10, 1, &[10, 11], Behaviour::Healthy),
             ];
             *made = releases.into_iter().map(Rc::new).collect();
         }

@@ -16,7 +16,7 @@ pub struct Swept {
     pub single: u64,
     /// Runs with two.
     pub double: u64,
-    /// Second cuts after which the world was one that had been seen to end well.
+    /// Second cuts in a world, or with one after them, that had been seen to end well.
     pub known: u64,
 }
 
@@ -27,6 +27,15 @@ pub enum Depth {
     Single,
     /// One, and another one at each operation of the recovery.
     Double,
+}
+
+/// Keys of worlds.
+#[derive(Default)]
+struct Seen {
+    /// Where the power went a second time.
+    before: HashSet<u64>,
+    /// What a cut made of them.
+    after: HashSet<u64>,
 }
 
 /// Cuts a scenario everywhere.
@@ -41,11 +50,12 @@ pub fn sweep(scenario: &Scenario, depth: Depth, bug: Option<Bug>) -> Result<Swep
     scenario.finish(&clean).map_err(|error| named("without a cut".into(), error))?;
     let worlds = clean.change().recorded();
     let mut swept = Swept { operations: clean.look().power.operations, ..Swept::default() };
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     for world in worlds {
         let at = world.power.operations;
-        for (loss, cut) in cuts(&world, &[Loss::Everything, Loss::Random], at) {
-            seen.insert(cut.key());
+        for loss in ways(&world, &[Loss::Everything, Loss::Random]) {
+            let cut = cut(&world, *loss);
+            seen.after.insert(cut.key());
             let cut = Handle::new(cut);
             if depth == Depth::Double {
                 cut.change().record();
@@ -67,32 +77,36 @@ pub fn sweep(scenario: &Scenario, depth: Depth, bug: Option<Bug>) -> Result<Swep
 fn again(
     scenario: &Scenario,
     worlds: Vec<World>,
-    seen: &mut HashSet<u64>,
+    seen: &mut Seen,
     swept: &mut Swept,
 ) -> Result<(), (u64, String)> {
     for world in worlds {
-        let at = world.power.operations;
-        for (_, cut) in cuts(&world, &[Loss::Random], at) {
-            if seen.insert(cut.key()) {
-                scenario.finish(&Handle::new(cut)).map_err(|error| (at, error))?;
-                swept.double += 1;
-            } else {
-                swept.known += 1;
+        for loss in ways(&world, &[Loss::Random]) {
+            // First by the world as it is, then by what the cut makes of it.
+            let fresh = seen.before.insert(world.key()).then(|| cut(&world, *loss));
+            match fresh.filter(|cut| seen.after.insert(cut.key())) {
+                Some(cut) => {
+                    let at = world.power.operations;
+                    scenario.finish(&Handle::new(cut)).map_err(|error| (at, error))?;
+                    swept.double += 1;
+                }
+                None => swept.known += 1,
             }
         }
     }
     Ok(())
 }
 
-/// The world after a cut, for each way to lose what was not synced; one where nothing could be.
-fn cuts(world: &World, losses: &[Loss], seed: u64) -> Vec<(Loss, World)> {
-    let ways = if world.is_dirty() { losses } else { &losses[..1] };
-    let cut = |loss: &Loss| {
-        let mut world = world.clone();
-        world.random = fastrand::Rng::with_seed(seed);
-        world.lose_power(*loss);
-        world.machine.powered = true;
-        (*loss, world)
-    };
-    ways.iter().map(cut).collect()
+/// The ways to lose what was not synced; one where nothing is to lose.
+fn ways<'a>(world: &World, losses: &'a [Loss]) -> &'a [Loss] {
+    if world.is_dirty() { losses } else { &losses[..1] }
+}
+
+/// The world after a cut. Chance is decided by the world: equal ones lose the same.
+fn cut(world: &World, loss: Loss) -> World {
+    let mut world = world.clone();
+    world.random = fastrand::Rng::with_seed(world.key());
+    world.lose_power(loss);
+    world.machine.powered = true;
+    world
 }

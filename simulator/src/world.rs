@@ -4,10 +4,11 @@
 //! A world can be copied at any operation; copies share their contents and are cheap.
 
 use crate::bug::Bug;
-use crate::disk::{Block, Content, Disk};
+use crate::content::Content;
+use crate::disk::{Block, Disk};
 use crate::files::Files;
 use crate::loss::Loss;
-use crate::release::{CHUNK, Release, SLOT_CHUNKS};
+use crate::release::{self, CHUNK, Container, Deltas, Release, SLOT_CHUNKS};
 use bootloader_config::environment::Environment;
 use bootloader_config::slots::Mode;
 use protocol::control::BootReason;
@@ -57,6 +58,8 @@ pub struct Outside {
     pub lose_requests: u32,
     /// One request in so many fails or brings rubbish; 0: none.
     pub unreliable: u32,
+    /// What the fleet has of deltas.
+    pub deltas: Deltas,
     /// Next order of the plan.
     pub order: usize,
 }
@@ -91,6 +94,8 @@ pub struct Ledger {
     pub boots: u32,
     /// Chunks that were fetched whole.
     pub fetched: u32,
+    /// Chunks that were fetched as changes to what runs.
+    pub patched: u32,
     /// The first thing that must never happen.
     pub violation: Option<String>,
 }
@@ -172,6 +177,23 @@ impl World {
         self.releases.iter().find(|release| release.sequence() == sequence).cloned()
     }
 
+    /// What the fleet and its mirror have at an address, and the release that it makes.
+    pub fn served(&self, address: &str) -> Option<(Rc<Release>, Rc<Container>)> {
+        let runs = self.machine.release.as_ref()?;
+        let has = |release: &&Rc<Release>| release::source(release.sequence()) == address;
+        if let Some(release) = self.releases.iter().find(has) {
+            return Some((release.clone(), release.payload.clone()));
+        }
+        let release = self.releases.iter().find(|r| r.delta_address(runs) == address)?;
+        let others = [runs.sequence(), release.sequence()];
+        let made = match self.outside.deltas {
+            Deltas::None => return None,
+            Deltas::Good => release,
+            Deltas::Wrong => self.releases.iter().rfind(|r| !others.contains(&r.sequence()))?,
+        };
+        Some((release.clone(), made.delta_from(runs)))
+    }
+
     /// The slot that is not running.
     pub fn target(&self) -> usize {
         1 - self.machine.running
@@ -180,8 +202,7 @@ impl World {
     /// What a slot holds, as a reader sees it.
     pub fn holds(&self, slot: usize) -> Holds {
         let same = |chunk: usize, content: &Content| {
-            let found = self.disk.read(Block::Chunk(slot, chunk as u32));
-            found.is_some_and(|found| std::sync::Arc::ptr_eq(found, content) || found == content)
+            self.disk.read(Block::Chunk(slot, chunk as u32)) == Some(content)
         };
         let loads = |release: &&Rc<Release>| same(0, &release.chunks[0]);
         let Some(release) = self.releases.iter().find(loads) else { return Holds::Nothing };
@@ -193,7 +214,10 @@ impl World {
     pub fn interned(&self, bytes: &[u8]) -> Content {
         let known = self.releases.iter().flat_map(|release| &release.chunks);
         let mut known = known.filter(|content| content[..16] == bytes[..16]);
-        known.find(|content| content[..] == *bytes).cloned().unwrap_or_else(|| bytes.into())
+        known
+            .find(|content| content[..] == *bytes)
+            .cloned()
+            .unwrap_or_else(|| bytes.to_vec().into())
     }
 
     /// Says what happened.
@@ -255,14 +279,15 @@ impl World {
         self.disk.is_dirty() || self.notes.is_dirty() || self.system.is_dirty()
     }
 
-    /// Tells worlds apart by what survives a power cut, and by what is outside: two worlds without
-    /// power that have the same key go the same way.
+    /// Tells worlds apart by what is stored or about to be, and by what is outside: two worlds that
+    /// have the same key come to the same when the power goes.
     pub fn key(&self) -> u64 {
         let mut state = DefaultHasher::new();
         self.disk.hash(&mut state);
         self.notes.hash(&mut state);
         self.system.hash(&mut state);
         (&self.outside.desired, self.outside.order, self.outside.lose_requests).hash(&mut state);
+        self.outside.deltas.hash(&mut state);
         (self.ledger.floor, self.ledger.stands_in, self.ledger.forgotten).hash(&mut state);
         (&self.ledger.staged, &self.ledger.ended).hash(&mut state);
         state.finish()

@@ -29,6 +29,12 @@ fn every_bug_of_the_updater_is_caught() {
         ),
         // Not staged even so: the digest of the whole image is looked at too.
         (Mutant::SkipsDigest, "a full update", "every chunk is right, the whole is not"),
+        // Nor so: the slot is read back, again and again.
+        (
+            Mutant::BelievesDeltas,
+            "a delta that is wrong costs nothing but time",
+            "the updater does not come to rest",
+        ),
         (
             Mutant::StagesBeforeNoting,
             "a release that is never healthy falls back",

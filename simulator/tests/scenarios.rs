@@ -19,6 +19,18 @@ fn every_scenario_ends_well_without_a_fault() {
 }
 
 #[test]
+fn a_delta_spares_every_whole_chunk_and_a_wrong_one_none() {
+    let fetched = |name| {
+        let run = Scenario::named(name).expect("a scenario of that name").run_clean();
+        let world = run.unwrap_or_else(|error| panic!("{error}"));
+        let ledger = &world.look().ledger;
+        (ledger.patched, ledger.fetched)
+    };
+    assert_eq!(fetched("an update by a delta"), (1, 0));
+    assert_eq!(fetched("a delta that is wrong costs nothing but time"), (1, 1));
+}
+
+#[test]
 fn every_scenario_is_cut() {
     let tests = include_str!("scenarios.rs");
     for scenario in ALL {
@@ -41,6 +53,16 @@ fn cuts_in_two_updates() {
 #[test]
 fn cuts_in_an_interrupted_download() {
     swept("a download that is interrupted and resumed");
+}
+
+#[test]
+fn cuts_in_an_update_by_a_delta() {
+    swept("an update by a delta");
+}
+
+#[test]
+fn cuts_in_an_update_by_a_wrong_delta() {
+    swept("a delta that is wrong costs nothing but time");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 use crate::accept::Release;
 use crate::delta::{Delta, Outcome};
+use crate::digest::{self, Image};
 use crate::error::Error;
 use crate::mutant::{self, Mutant};
 use crate::ports::{Chunk, StateStore, Storage, Transport};
@@ -19,7 +20,6 @@ use protocol::control::SlotName;
 use protocol::fleet::UpdatePhase;
 use protocol::payload::{Decoder, Index, Kind, zero_chunk};
 use protocol::release::BuildInfo;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Chunks that are written before they are synced and noted. One by one, the card would stand still
@@ -40,7 +40,7 @@ enum Stage {
     /// Copy or fetch what is missing.
     Fill,
     /// Read back: next chunk, digest of the image up to it.
-    ReadBack(u32, Sha256),
+    ReadBack(u32, Image),
 }
 
 /// Whether there is more to do.
@@ -170,8 +170,7 @@ impl Install {
     }
 
     fn holds(&self, chunk: u32) -> bool {
-        mutant::is(Mutant::SkipsDigest)
-            || Sha256::digest(&self.room.chunk[..])[..] == self.wanted(chunk)
+        mutant::is(Mutant::SkipsDigest) || digest::of(&self.room.chunk) == self.wanted(chunk)
     }
 
     fn missing(&self) -> Option<u32> {
@@ -208,8 +207,7 @@ impl Install {
             return;
         }
         if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok() {
-            let digest: [u8; 32] = Sha256::digest(&self.room.chunk[..]).into();
-            if let Some(at) = self.running.get_mut(&digest) {
+            if let Some(at) = self.running.get_mut(&digest::of(&self.room.chunk)) {
                 *at = chunk;
             }
         }
@@ -220,7 +218,7 @@ impl Install {
     fn fill(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
         let Some(chunk) = self.missing() else {
             self.settle(tools)?;
-            self.stage = Stage::ReadBack(0, Sha256::new());
+            self.stage = Stage::ReadBack(0, Image::default());
             return Ok(Step::More);
         };
         let found = match self.copy(chunk, tools) {
@@ -331,17 +329,17 @@ impl Install {
             if read.is_err() || !self.holds(chunk) {
                 return Err(self.read_back_failed(chunk, tools));
             }
-            if let Stage::ReadBack(next, hash) = &mut self.stage {
-                hash.update(&self.room.chunk[..]);
+            if let Stage::ReadBack(next, image) = &mut self.stage {
+                image.add(&self.room.chunk);
                 *next += 1;
             }
             return Ok(Step::More);
         }
-        let Stage::ReadBack(_, hash) = std::mem::replace(&mut self.stage, Stage::ScanTarget(0))
+        let Stage::ReadBack(_, image) = std::mem::replace(&mut self.stage, Stage::ScanTarget(0))
         else {
             return Ok(Step::More);
         };
-        if hash.finalize()[..] != self.release.manifest.image_digest[..] {
+        if image.digest()[..] != self.release.manifest.image_digest[..] {
             return Err(Error::ImageMismatch("every chunk is right, the whole is not".into()));
         }
         Ok(Step::Done)

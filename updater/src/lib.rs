@@ -7,6 +7,7 @@
 //! | [`accept`] | which desired release is followed, and why another is refused |
 //! | [`install`] | plan, fetch, write, read back |
 //! | [`delta`] | chunks as changes to the running slot |
+//! | `digest` | SHA-256 of chunks and images |
 //! | [`verdict`] | how a trial ended, judged after a boot |
 //! | [`state`] | what survives a power cut |
 //! | [`notes`], [`durable`] | how it is kept in files |
@@ -24,6 +25,7 @@
 
 pub mod accept;
 pub mod delta;
+mod digest;
 pub mod durable;
 pub mod error;
 pub mod install;

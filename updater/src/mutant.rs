@@ -15,6 +15,8 @@ pub enum Mutant {
     IgnoresFloor,
     /// A chunk is taken without looking at its digest.
     SkipsDigest,
+    /// A chunk that a delta made is taken without looking at its digest.
+    BelievesDeltas,
     /// The slot is written while a trial points to it.
     KeepsTrialWhileWriting,
 }
