@@ -17,6 +17,9 @@ pub const VAR_SEQUENCE: &str = "rollback_sequence";
 /// Stored variable: highest floor of a release that was confirmed, decimal.
 pub const VAR_FLOOR: &str = "rollback_floor";
 
+/// What is stored when a mark was lost with the environment around it: no number, so that it reads
+/// as [`Reading::Unreadable`] until somebody knows it.
+const LOST: &str = "lost";
 /// Digits of the largest mark.
 const DIGITS: usize = 20;
 
@@ -42,7 +45,7 @@ impl Marks {
         }
     }
 
-    /// Writes the marks into an environment; an unreadable one is left as it is.
+    /// Writes the marks into an environment; an unreadable one stays unreadable.
     pub fn write(&self, environment: &mut Environment) -> Result<(), Error> {
         write_mark(environment, VAR_SEQUENCE, self.sequence)?;
         write_mark(environment, VAR_FLOOR, self.floor)
@@ -104,7 +107,8 @@ fn write_mark(environment: &mut Environment, name: &str, mark: Reading<u64>) -> 
             write!(text, "{value}").map_err(|_| Error::VariableValue)?;
             environment.set(name, &text)
         }
-        Reading::Unreadable => Ok(()),
+        Reading::Unreadable if read_mark(environment.get(name)) == Reading::Unreadable => Ok(()),
+        Reading::Unreadable => environment.set(name, LOST),
     }
 }
 

@@ -8,6 +8,8 @@
 //! - A change is one write of one copy. It counts only once it was synced and read back; then the
 //!   other copy is brought to the same state.
 //! - No write when nothing changes.
+//! - An environment that is made anew, because no copy was valid, does not know the marks against
+//!   rollbacks; it does not say that there were none.
 
 use crate::environment::{EncodedCopy, Environment, EnvironmentCopy, RawCopy};
 use crate::layout::ENV_SIZE;
@@ -142,8 +144,9 @@ fn commit_all<M: Media>(
 ) -> Result<Stored, StoreError<M::Error>> {
     let read = load(media);
     let slots = read.as_ref().map_or(SlotState::UNREADABLE, SlotState::read);
+    let marks = read.as_ref().map_or(Marks::UNREADABLE, Marks::read);
     let mut environment = read.unwrap_or_else(Environment::empty);
-    let before = (slots, Marks::read(&environment));
+    let before = (slots, marks);
     let after = transition(&before.0, &before.1).map_err(StoreError::Change)?;
     if after == before {
         return Ok(after);
@@ -164,5 +167,48 @@ fn commit_all<M: Media>(
     } else {
         let found = found.map(|(state, _)| state);
         Err(StoreError::ReadBack { wanted: after.0, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::{Reading, Slot};
+
+    /// Two copies; nothing goes wrong.
+    struct Card([RawCopy; 2]);
+
+    impl Media for Card {
+        type Error = ();
+
+        fn read(&mut self, copy: EnvironmentCopy, into: &mut RawCopy) -> Result<(), ()> {
+            *into = self.0[copy as usize];
+            Ok(())
+        }
+
+        fn write(&mut self, copy: EnvironmentCopy, bytes: &RawCopy) -> Result<(), ()> {
+            self.0[copy as usize] = *bytes;
+            Ok(())
+        }
+
+        fn sync(&mut self, _copy: EnvironmentCopy) -> Result<(), ()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn marks_that_were_lost_with_the_environment_are_not_taken_for_none() {
+        let mut card = Card([[0xa5; ENV_SIZE]; 2]);
+        let confirmed =
+            |state: &SlotState, marks: &Marks| Ok((state.confirm(Slot::A), marks.raised(3, 1)));
+        let stored = change_all(&mut card, confirmed);
+        assert_eq!(stored.map(|(_, marks)| marks), Ok(Marks::UNREADABLE));
+        assert_eq!(state(&mut card), SlotState::FRESH.confirm(Slot::A));
+        assert_eq!(marks(&mut card), Marks::UNREADABLE);
+        // Until the updater, whose notes are whole, or a person says what they were.
+        let known = change_all(&mut card, |state, marks| Ok((*state, marks.restored(9, 6))));
+        let restored = Marks { sequence: Reading::Is(9), floor: Reading::Is(6) };
+        assert_eq!(known.map(|(_, marks)| marks), Ok(restored));
+        assert_eq!(marks(&mut card), restored);
     }
 }

@@ -228,8 +228,7 @@ impl Updater {
         let (sequence, floor) = (marks.sequence.unwrap_or(0), marks.floor.unwrap_or(0));
         let before = self.state.clone();
         self.state.raise(sequence, floor);
-        // An environment that cannot be read at all bars every installation by itself.
-        self.state.marks_lost |= lost && marks.unreadable && system.confirmed.is_some();
+        self.state.marks_lost |= lost && marks.unreadable;
         if self.state != before {
             self.save()?;
         }
