@@ -12,6 +12,7 @@ use bootloader_config::store;
 use protocol::control::BootReason;
 use protocol::fleet::{UpdatePhase, UpdateStatus};
 use updater::accept::Device;
+use updater::keyring::Keyring;
 use updater::machine::World as Ports;
 use updater::notes::Notes;
 use updater::{Next, Updater};
@@ -51,6 +52,8 @@ pub enum Order {
     Rot(bool, u32),
     /// The next requests are lost.
     LoseRequests(u32),
+    /// The chain that leads to the key set of this version is handed out from now on.
+    HandOutKeys(u64),
     /// The fleet has these deltas from now on.
     Make(Deltas),
     /// The power goes; when it is back, the data partition is lost and was made anew.
@@ -101,8 +104,8 @@ impl Handle {
         if !self.look().machine.up && !boot::start(self) {
             return Ended::Off;
         }
-        let Some(mut updater) = self.updater() else { return Ended::Off };
-        let (mut failures, mut delivered) = (0, None);
+        let Some((mut updater, mut keys)) = self.updater() else { return Ended::Off };
+        let (mut failures, mut delivered, mut handed_out) = (0, None, None);
         for _ in 0..STEPS {
             if !self.is_up() {
                 return Ended::Off;
@@ -113,6 +116,12 @@ impl Handle {
             if desired != delivered {
                 delivered = desired.clone();
                 let _ = desired.is_some_and(|body| updater.desired(&body, now).is_err());
+                continue;
+            }
+            let chain = self.look().outside.keys.clone();
+            if chain != handed_out {
+                handed_out = chain.clone();
+                chain.inspect(|chain| self.adopt(chain, &mut keys, &mut updater));
                 continue;
             }
             boot::gate(self);
@@ -155,7 +164,18 @@ impl Handle {
         world.machine.powered && world.machine.up
     }
 
-    fn updater(&self) -> Option<Updater> {
+    /// As the daemon does with what arrives.
+    fn adopt(&self, chain: &[u8], keys: &mut Keyring<Place>, updater: &mut Updater) {
+        let adopted = keys.adopt(chain).map(|set| set.cloned());
+        self.change().note(format!("key sets: {adopted:.60?}"));
+        if let Ok(Some(set)) = adopted {
+            self.change().trusts(set.version);
+            let (desired, now) = (self.look().outside.desired.clone(), self.look().clock);
+            let _ = updater.rotate(set, desired.as_deref(), now);
+        }
+    }
+
+    fn updater(&self) -> Option<(Updater, Keyring<Place>)> {
         let ports = Ports {
             storage: Box::new(self.clone()),
             transport: Box::new(self.clone()),
@@ -166,7 +186,10 @@ impl Handle {
         let device =
             Device { fleet: "home".into(), device: "gw".into(), board: "rpi3".into(), build };
         let now = self.look().clock;
-        Updater::start(ports, release::keys(), device, now).ok()
+        let keys = Keyring::open(&release::image_keys(), Place::Notes(self.clone())).ok()?;
+        self.change().trusts(keys.in_force().version);
+        let updater = Updater::start(ports, keys.in_force().clone(), device, now).ok()?;
+        Some((updater, keys))
     }
 
     /// Carries out the next order, if it is its time; `true`: something was done.
@@ -212,6 +235,9 @@ impl Handle {
                 world.rot(slot, chunk);
             }
             Order::LoseRequests(count) => self.change().outside.lose_requests = count,
+            Order::HandOutKeys(version) => {
+                self.change().outside.keys = Some(release::key_chain(version));
+            }
             Order::Make(deltas) => self.change().outside.deltas = deltas,
             Order::LoseData => {
                 let mut world = self.change();

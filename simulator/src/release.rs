@@ -4,6 +4,7 @@
 use crate::content::Content;
 use protocol::delta::{PATH, build_name};
 use protocol::fleet::{Assignment, Desired};
+use protocol::keychain::KeyChain;
 use protocol::keys::{KeySet, PrivateKey, to_hex};
 use protocol::payload::{self, Index, Kind};
 use protocol::release::{BuildInfo, CHUNK_SIZE, ReleaseManifest};
@@ -19,6 +20,8 @@ pub const CHUNK: usize = CHUNK_SIZE as usize;
 pub const SLOT_CHUNKS: u32 = 3;
 /// Boots that a trial may use.
 pub const ATTEMPTS: u8 = 2;
+/// Version of the key set in every image.
+pub const FIRST_KEYS: u64 = 1;
 /// Seconds that an assignment is good for.
 const ASSIGNMENT_S: u64 = 30 * 24 * 3600;
 
@@ -49,6 +52,7 @@ pub struct Release {
     pub manifest: Vec<u8>,
     /// What it is fetched from.
     pub payload: Rc<Container>,
+    keys: u64,
 }
 
 /// Chunks as they are served.
@@ -90,21 +94,40 @@ impl Container {
     }
 }
 
-/// The one key of every role; attacks on keys are tested elsewhere.
-fn key() -> PrivateKey {
-    PrivateKey::from_seed(&[1; 32])
+/// Keys that never change are those of the first set; the others are one for each set.
+fn key(set: u64) -> PrivateKey {
+    PrivateKey::from_seed(&[set as u8; 32])
 }
 
-/// The key set of every device.
-pub fn keys() -> KeySet {
-    let public = key().public();
-    KeySet::simple(1, &public, &public, &public, &public)
+fn key_set(version: u64) -> KeySet {
+    let [root, of_set] = [FIRST_KEYS, version].map(|set| key(set).public());
+    KeySet::simple(version, &root, &of_set, &of_set, &root)
+}
+
+fn signed(version: u64) -> Vec<u8> {
+    key_set(version).sign(&[&key(FIRST_KEYS)]).expect("it is valid")
+}
+
+/// The signed key set of every image.
+pub fn image_keys() -> Vec<u8> {
+    signed(FIRST_KEYS)
+}
+
+/// What leads from it to the set of that version.
+pub fn key_chain(version: u64) -> Vec<u8> {
+    let successors = FIRST_KEYS + 1..=version;
+    successors.fold(KeyChain::default(), |chain, set| chain.extended(&signed(set))).encode()
 }
 
 impl Release {
-    /// A release whose chunks are noise of these seeds, so that releases can share chunks. The first
-    /// chunk also holds the sequence: no two kernels are the same, but they may be alike.
+    /// A release whose chunks are noise of these seeds, so that releases can share chunks. The
+    /// first chunk also holds the sequence: no two kernels are the same, but they may be alike.
     pub fn new(sequence: u64, floor: u64, fill: &[u8], behaviour: Behaviour) -> Self {
+        Self::signed(FIRST_KEYS, sequence, floor, fill, behaviour)
+    }
+
+    /// [`Release::new`], signed and assigned with the keys of that set.
+    pub fn signed(keys: u64, sequence: u64, floor: u64, fill: &[u8], behaviour: Behaviour) -> Self {
         let build = BuildInfo {
             product: "holdfast".into(),
             board: "rpi3".into(),
@@ -121,9 +144,9 @@ impl Release {
         let image = chunks.concat();
         let payload = payload::encode(&image, 1).expect("a few chunks compress");
         let payload = Container::new(Kind::Whole, payload, chunks.len());
-        let manifest = manifest(&build, &image, &chunks).sign(&[&key()]).expect("it is valid");
+        let manifest = manifest(&build, &image, &chunks).sign(&[&key(keys)]).expect("it is valid");
         let chunks = chunks.into_iter().map(Content::from).collect();
-        Self { build, chunks, behaviour, manifest, payload }
+        Self { build, chunks, behaviour, manifest, payload, keys }
     }
 
     /// The sequence.
@@ -162,7 +185,7 @@ impl Release {
             sources: vec![source(self.sequence())],
             policy: Default::default(),
         };
-        let assignment = assignment.sign(&[&key()]).expect("it is valid");
+        let assignment = assignment.sign(&[&key(self.keys)]).expect("it is valid");
         let manifest = self.manifest.clone();
         protocol::envelope::to_cbor(&Desired {
             assignment: assignment.into(),

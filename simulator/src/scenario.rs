@@ -3,7 +3,7 @@
 use crate::device::{Order, When};
 use crate::release::{Behaviour, Deltas, Release};
 use crate::world::{Handle, World};
-use Order::{Deploy, LoseRequests, Retry, RollBackFrom, Rot};
+use Order::{Deploy, HandOutKeys, LoseRequests, Retry, RollBackFrom, Rot};
 use When::{AtRest, During};
 use protocol::fleet::UpdatePhase::{self, Confirmed, Downloading, FellBack, Refused, Trial};
 use std::cell::RefCell;
@@ -51,6 +51,24 @@ pub const ALL: &[Scenario] = &[
         name: "a delta that is wrong costs nothing but time",
         plan: &[(AtRest, Order::Make(Deltas::Wrong)), (AtRest, Deploy(9))],
         runs: 9,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "keys are rotated before a release that is signed with the new ones",
+        plan: &[(AtRest, HandOutKeys(3)), (AtRest, Deploy(11))],
+        runs: 11,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "keys are rotated in the middle of a download that the old ones signed",
+        plan: &[(AtRest, Deploy(2)), (During(Downloading), HandOutKeys(3)), (AtRest, Deploy(11))],
+        runs: 11,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a chain of keys that leads back changes nothing",
+        plan: &[(AtRest, HandOutKeys(3)), (AtRest, HandOutKeys(2)), (AtRest, Deploy(11))],
+        runs: 11,
         ending: (Confirmed, None),
     },
     Scenario {
@@ -160,6 +178,7 @@ pub fn releases() -> Vec<Rc<Release>> {
                 Release::new(8, 1, &[80, 81, 82], Behaviour::Healthy),
                 Release::new(9, 1, &[10, 11], Behaviour::Healthy),
                 Release::new(10, 1, &[10, 11], Behaviour::Healthy),
+                Release::signed(3, 11, 1, &[110, 111], Behaviour::Healthy),
             ];
             *made = releases.into_iter().map(Rc::new).collect();
         }

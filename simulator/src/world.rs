@@ -52,6 +52,8 @@ pub struct Machine {
 pub struct Outside {
     /// The retained message.
     pub desired: Option<Vec<u8>>,
+    /// The retained chain of key sets.
+    pub keys: Option<Vec<u8>>,
     /// Counter of the last assignment.
     pub counter: u64,
     /// Requests that fail before one succeeds.
@@ -80,6 +82,8 @@ pub struct Power {
 pub struct Ledger {
     /// Highest floor of a release that was confirmed.
     pub floor: u64,
+    /// Highest version of a key set that was in force.
+    pub keys: u64,
     /// Releases that the updater staged.
     pub staged: BTreeSet<u64>,
     /// Releases whose trial ended by itself: not tried again until told.
@@ -185,11 +189,14 @@ impl World {
             return Some((release.clone(), release.payload.clone()));
         }
         let release = self.releases.iter().find(|r| r.delta_address(runs) == address)?;
-        let others = [runs.sequence(), release.sequence()];
+        let is_like_it = |other: &&Rc<Release>| {
+            ![runs.sequence(), release.sequence()].contains(&other.sequence())
+                && other.chunks[0][8..] == release.chunks[0][8..]
+        };
         let made = match self.outside.deltas {
             Deltas::None => return None,
             Deltas::Good => release,
-            Deltas::Wrong => self.releases.iter().rfind(|r| !others.contains(&r.sequence()))?,
+            Deltas::Wrong => self.releases.iter().find(is_like_it)?,
         };
         Some((release.clone(), made.delta_from(runs)))
     }
@@ -241,6 +248,14 @@ impl World {
         self.ledger.violation.get_or_insert(what);
     }
 
+    /// A key set is in force.
+    pub fn trusts(&mut self, version: u64) {
+        if version < self.ledger.keys {
+            self.violated(format!("the key set goes back from {} to {version}", self.ledger.keys));
+        }
+        self.ledger.keys = self.ledger.keys.max(version);
+    }
+
     /// One persistent operation; `false`: the power went before it.
     pub fn operation(&mut self, what: &str, effect: impl FnOnce(&mut Self)) -> bool {
         if !self.machine.powered {
@@ -287,7 +302,7 @@ impl World {
         self.notes.hash(&mut state);
         self.system.hash(&mut state);
         (&self.outside.desired, self.outside.order, self.outside.lose_requests).hash(&mut state);
-        self.outside.deltas.hash(&mut state);
+        (self.outside.deltas, &self.outside.keys, self.ledger.keys).hash(&mut state);
         (self.ledger.floor, self.ledger.stands_in, self.ledger.forgotten).hash(&mut state);
         (&self.ledger.staged, &self.ledger.ended).hash(&mut state);
         state.finish()
@@ -312,6 +327,7 @@ impl World {
         self.note("the data partition is lost");
         (self.notes, self.system) = (Files::default(), Files::default());
         self.ledger.ended.clear();
+        self.ledger.keys = 0;
         self.ledger.forgotten = match self.holds(self.target()) {
             Holds::Whole(release) | Holds::Damaged(release) => Some(release.sequence()),
             Holds::Nothing => None,

@@ -47,6 +47,11 @@ fn every_bug_of_the_updater_is_caught() {
         ),
         (Mutant::IgnoresFloor, "nothing goes below the floor", "release 2 runs, the floor is 3"),
         (
+            Mutant::TakesOlderKeys,
+            "a chain of keys that leads back changes nothing",
+            "the key set goes back from 3 to 2",
+        ),
+        (
             Mutant::KeepsTrialWhileWriting,
             "a newer release arrives after a rollback was staged",
             "a slot that is on trial is written",
@@ -63,6 +68,11 @@ fn every_bug_of_the_world_around_it_is_caught() {
     let cases = [
         (Bug::SlotIsNotSynced, "a full update", "a slot that is not synced is staged"),
         (Bug::NoteIsNotSynced, "a release that is never healthy falls back", ""),
+        (
+            Bug::NoteIsNotSynced,
+            "keys are rotated before a release that is signed with the new ones",
+            "the key set goes back from 3 to 1",
+        ),
         (Bug::NameIsNotSynced, "a release that panics falls back", "staged again untold"),
         (Bug::TrialIsNotCounted, "a release that panics falls back", "resets without end"),
         (

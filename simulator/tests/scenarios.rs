@@ -66,6 +66,21 @@ fn cuts_in_an_update_by_a_wrong_delta() {
 }
 
 #[test]
+fn cuts_in_a_rotation_of_keys() {
+    swept("keys are rotated before a release that is signed with the new ones");
+}
+
+#[test]
+fn cuts_in_a_rotation_during_a_download() {
+    swept("keys are rotated in the middle of a download that the old ones signed");
+}
+
+#[test]
+fn cuts_around_keys_that_lead_back() {
+    swept("a chain of keys that leads back changes nothing");
+}
+
+#[test]
 fn cuts_in_the_fall_back_of_a_sick_release() {
     swept("a release that is never healthy falls back");
 }

@@ -46,8 +46,10 @@ mod memory {
     /// Chunks that are remembered; then all are forgotten.
     const MOST: usize = 64;
 
+    type Known = (Box<[u8]>, [u8; 32]);
+
     thread_local! {
-        static CHUNKS: RefCell<Vec<(Box<[u8]>, [u8; 32])>> = const { RefCell::new(Vec::new()) };
+        static CHUNKS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
         static IMAGES: RefCell<HashMap<Vec<[u8; 32]>, Sha256>> = RefCell::default();
     }
 

@@ -206,10 +206,10 @@ impl Install {
             self.stage = Stage::Fill;
             return;
         }
-        if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok() {
-            if let Some(at) = self.running.get_mut(&digest::of(&self.room.chunk)) {
-                *at = chunk;
-            }
+        if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok()
+            && let Some(at) = self.running.get_mut(&digest::of(&self.room.chunk))
+        {
+            *at = chunk;
         }
         self.stage = Stage::ScanRunning(chunk + 1);
     }

@@ -12,6 +12,7 @@
 //! | [`state`] | what survives a power cut |
 //! | [`notes`], [`durable`] | how it is kept in files |
 //! | [`ports`] | what the machine needs from the world: storage, transport, boot control, state |
+//! | [`keyring`] | the key set in force, and its successors |
 //! | [`mutant`] | bugs put in on purpose, for the simulator |
 //! | [`error`] | every refusal and failure with its frozen code |
 //!
@@ -29,6 +30,7 @@ mod digest;
 pub mod durable;
 pub mod error;
 pub mod install;
+pub mod keyring;
 pub mod machine;
 pub mod mutant;
 pub mod notes;

@@ -17,6 +17,8 @@ pub enum Mutant {
     SkipsDigest,
     /// A chunk that a delta made is taken without looking at its digest.
     BelievesDeltas,
+    /// A chain of key sets that leads back is followed.
+    TakesOlderKeys,
     /// The slot is written while a trial points to it.
     KeepsTrialWhileWriting,
 }

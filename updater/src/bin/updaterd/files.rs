@@ -54,6 +54,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
 }
 
 /// A folder on the disk, made when something is written to it.
+#[derive(Debug)]
 pub struct Disk(pub PathBuf);
 
 impl Folder for Disk {
