@@ -46,7 +46,8 @@ impl Card {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    fn open(&self) -> Result<File> {
+    /// The file, to read and to write.
+    pub(crate) fn open(&self) -> Result<File> {
         let open = File::options().read(true).write(true).open(&self.path);
         open.map_err(file("open", &self.path))
     }

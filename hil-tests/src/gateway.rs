@@ -17,7 +17,7 @@ use protocol::control::{AppServiceStatus, BootRecord, Health, SystemStatus};
 use protocol::device::DeviceConfig;
 use protocol::fleet::UpdateStatus;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,22 @@ impl Gateway {
     pub fn card(&self) -> Result<&Card> {
         ensure(self.machine.is_none(), || format!("{} is on: hands off its card", self.name))?;
         Ok(&self.card)
+    }
+
+    /// Puts in a card with the content of another one, in the place of its own.
+    pub fn change_card(&mut self, content: &Path) -> Result<&Card> {
+        let path = self.card()?.path().to_path_buf();
+        self.card = Card::new(content, &path, crate::card::USUAL_SIZE)?;
+        Ok(&self.card)
+    }
+
+    /// Logs each write to the card, from the next power on; with `None`, no more.
+    pub fn log_writes(&mut self, log: Option<PathBuf>) -> Result {
+        if let Some(path) = &log {
+            std::fs::write(path, b"").map_err(file("make", path))?;
+        }
+        self.spec.write_log = log;
+        Ok(())
     }
 
     /// Puts a release into the slot that is not confirmed and stages it as a trial, as the updater

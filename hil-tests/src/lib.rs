@@ -13,6 +13,9 @@
 //! | [`checks`] | looks at a card with tools that are not ours |
 //! | [`damage`] | damage to a card's data partition |
 //! | [`soak`] | power cuts without end |
+//! | [`seeded`] | the programs for both: how often, by which seed |
+//! | [`replay`] | power cuts between the writes of an update that was logged |
+//! | [`write_log`] | the log of a card's writes, and cards made of its beginning |
 //! | [`bench`] | figures of booted images |
 //! | [`card`] | the SD card: a copy of a built image, to write on, read from and damage |
 //! | [`device_tree`] | the tree that the firmware would pass, edited for QEMU |
@@ -44,7 +47,10 @@ pub mod provision;
 pub mod qemu;
 pub mod qmp;
 pub mod releases;
+pub mod replay;
 pub mod samples;
+pub mod seeded;
 pub mod soak;
+pub mod write_log;
 
 pub use error::{Error, Result};

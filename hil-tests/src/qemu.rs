@@ -105,6 +105,8 @@ pub struct MachineSpec {
     pub device_tree: Option<PathBuf>,
     /// Card; its size must be a power of two.
     pub card: Option<PathBuf>,
+    /// Where each write to the card is logged, see [`crate::write_log`].
+    pub write_log: Option<PathBuf>,
     /// Network.
     pub network: Network,
     /// Instructions are counted and time is virtual: the same figures on every run.
@@ -188,7 +190,7 @@ fn arguments(spec: &MachineSpec, control: &Path) -> Vec<String> {
     }
     if let Some(card) = &spec.card {
         let interface = spec.machine.card_interface();
-        add(&["-drive", &format!("{interface},format=raw,file={}", card.display())]);
+        add(&["-drive", &format!("{interface},{}", drive(card, spec.write_log.as_deref()))]);
     }
     add(spec.machine.devices());
     if spec.virtual_time {
@@ -203,6 +205,18 @@ fn arguments(spec: &MachineSpec, control: &Path) -> Vec<String> {
     }
     list.extend(spec.arguments.iter().cloned());
     list
+}
+
+/// The card's file, behind a log of its writes where one is wished. The log's superblock is written
+/// with each entry, so that the log is whole whenever QEMU is killed.
+fn drive(card: &Path, write_log: Option<&Path>) -> String {
+    let Some(log) = write_log else { return format!("format=raw,file={}", card.display()) };
+    format!(
+        "driver=blklogwrites,log-super-update-interval=1,\
+         file.driver=file,file.filename={},log.driver=file,log.filename={}",
+        card.display(),
+        log.display()
+    )
 }
 
 fn netdev(network: &Network) -> Option<String> {

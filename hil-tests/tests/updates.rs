@@ -6,6 +6,7 @@ use hil::error::ensure;
 use hil::fleet_server::FleetServer;
 use hil::gateway::Gateway;
 use hil::releases::{Release, Releases};
+use hil::replay::{Cast, Recording};
 use hil::soak;
 use protocol::control::SlotName;
 use protocol::fleet::UpdatePhase;
@@ -13,6 +14,8 @@ use protocol::policy::{Hold, UpdatePolicy};
 
 /// Power cuts; `cargo xtask soak` makes more.
 const CUTS: u32 = 3;
+/// Cards with the beginning of an update; `cargo xtask replay` boots more.
+const POINTS: usize = 2;
 /// What decides their moments.
 const SEED: u64 = 1;
 
@@ -21,7 +24,9 @@ fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
     let releases = Releases::get()?;
     let fleet = FleetServer::start("updates", releases.keys())?;
     let first = releases.first()?;
-    let (mut gateway, device) = enrolled("updates", &first, &fleet)?;
+    let mut gateway = Gateway::new("updates", &first, &fleet.device_toml("updates")?)?;
+    let mut recording = Recording::start(&mut gateway)?;
+    let device = enrol("updates", &mut gateway, &fleet)?;
     let status = gateway.status()?;
     ensure(status.slot == SlotName::A && status.trial.is_none(), || format!("{status:?}"))?;
 
@@ -30,6 +35,7 @@ fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
     // Held by the fleet, and let go.
     let held = UpdatePolicy { hold: Some(Hold::Forever), ..UpdatePolicy::default() };
     fleet.client().set_policy(&device, &held)?;
+    recording.update_follows()?;
     fleet.deploy(&second, &device)?;
     fleet.wait_held(&device, &second)?;
     ensure(gateway.update()?.waiting.is_some(), || "held, and the gateway does not say".into())?;
@@ -40,7 +46,14 @@ fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
     ensure(0 < fetched && fetched < whole / 4, || format!("{fetched} bytes of {whole} fetched"))?;
     let status = gateway.wait_healthy_again()?;
     ensure(status.version == second.version, || format!("{status:?}"))?;
-    ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))
+    ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))?;
+
+    // The same from cards on which the power went between two writes of it.
+    let cast =
+        Cast { fleet: &fleet, gateway: &mut gateway, device: &device, old: &first, new: &second };
+    let report = recording.replay(cast, POINTS, SEED)?;
+    println!("{report:?}");
+    ensure(report.points == POINTS, || format!("{report:?}"))
 }
 
 #[test]
@@ -88,10 +101,15 @@ fn what_must_not_run_is_refused_by_name_and_harms_nothing() -> Result {
 /// A gateway that runs `release` and is known to the fleet, and its id there.
 fn enrolled(name: &str, release: &Release, fleet: &FleetServer) -> Result<(Gateway, String)> {
     let mut gateway = Gateway::new(name, release, &fleet.device_toml(name)?)?;
+    let device = enrol(name, &mut gateway, fleet)?;
+    Ok((gateway, device))
+}
+
+/// Switches it on for the first time; its id in the fleet.
+fn enrol(name: &str, gateway: &mut Gateway, fleet: &FleetServer) -> Result<String> {
     gateway.power_on()?;
     gateway.wait_healthy()?;
-    let device = fleet.wait_enrolled(name)?;
-    Ok((gateway, device))
+    fleet.wait_enrolled(name)
 }
 
 /// Deploys a broken release; the good one runs afterwards, and both sides can say why.

@@ -10,6 +10,7 @@
 //! | `fuzz [--seconds N] [TARGET]` | the parsers with whatever bytes | [`fuzz`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
 //! | `soak` | power cuts of a gateway in QEMU | [`tasks`] |
+//! | `replay` | power cuts between the writes of an update in QEMU | [`tasks`] |
 //! | `sim` | lives of simulated devices, by seed | [`tasks`] |
 //! | `bench boot\|memory\|delta\|install` | figures | [`tasks`] |
 
@@ -40,6 +41,7 @@ Usage: cargo xtask COMMAND
   sim --seed N    one life of a simulated device, with everything that happened when it fails
   sim --minutes M lives with ever new seeds, for so long
   soak --cycles N power cuts of a gateway in QEMU during updates, at moments that --seed decides
+  replay --points N  power cuts between the writes of one update in QEMU; --seed decides which
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
   bench delta     deltas beside those of other tools
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["fuzz", options @ ..] => fuzz::run(options),
         ["soak", options @ ..] => tasks::soak(options),
+        ["replay", options @ ..] => tasks::replay(options),
         ["sim", options @ ..] => tasks::sim(options),
         ["bench", options @ ..] => tasks::bench(options),
         [] | ["help" | "--help" | "-h"] => {

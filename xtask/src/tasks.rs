@@ -28,6 +28,12 @@ pub fn soak(options: &[&str]) -> Result<(), Error> {
     program("soak", options)
 }
 
+/// `replay`: power cuts between the writes of an update that was recorded.
+pub fn replay(options: &[&str]) -> Result<(), Error> {
+    setup::for_demo()?;
+    program("replay", options)
+}
+
 /// `sim`: lives of simulated devices, by seed.
 pub fn sim(options: &[&str]) -> Result<(), Error> {
     // Third-party code is optimised in debug builds too, and that is where its time goes.
