@@ -106,8 +106,12 @@ impl Handle {
         }
         let Some((mut updater, mut keys)) = self.updater() else { return Ended::Off };
         let (mut failures, mut delivered, mut handed_out) = (0, None, None);
-        for _ in 0..STEPS {
+        for step in 0..STEPS {
             if !self.is_up() {
+                return Ended::Off;
+            }
+            if self.look().outside.life == Some(step) {
+                self.change().machine.powered = false;
                 return Ended::Off;
             }
             self.change().clock += 1;

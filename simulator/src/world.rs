@@ -56,6 +56,8 @@ pub struct Outside {
     pub keys: Option<Vec<u8>>,
     /// Counter of the last assignment.
     pub counter: u64,
+    /// The power goes after so many steps of each boot; `None`: it stays.
+    pub life: Option<u32>,
     /// Requests that fail before one succeeds.
     pub lose_requests: u32,
     /// One request in so many fails or brings rubbish; 0: none.

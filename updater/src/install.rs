@@ -4,6 +4,8 @@
 //! - a chunk is written only after its digest matched the signed manifest, and noted as done only
 //!   after it was synced, at most [`BATCH`] chunks or [`AGAIN`] fetched bytes later;
 //! - nothing stays unsynced while a source is waited for, or after it has failed;
+//! - however often the power goes, each start comes further than the one before it, or fetches
+//!   nothing: nothing is read through from its beginning before the first chunk is filled;
 //! - notes are hints: the last stage reads the whole slot back and hashes it, whatever they say;
 //! - one chunk, one compressed chunk and what a delta decodes through are in memory, whatever the
 //!   image's size;
@@ -29,15 +31,16 @@ pub const BATCH: usize = 8;
 /// Bytes that are fetched before what was made of them is synced and noted: with what one chunk
 /// takes, the most that a power cut makes the device fetch again.
 pub const AGAIN: u64 = 1 << 20;
+/// Chunks of the running slot that are looked at before what was found is noted.
+const LOOKED: u32 = 8;
 
 /// Where the installation stands; each step handles one chunk.
 #[derive(Debug)]
 enum Stage {
-    /// Which chunks the slot to write has already.
-    ScanTarget(u32),
-    /// Which missing chunks the running slot has, at any place.
-    ScanRunning(u32),
-    /// Copy or fetch what is missing.
+    /// Which missing chunks the running slot has, at any place; how far it was looked through is
+    /// in the notes.
+    ScanRunning,
+    /// What is missing: looked for in its own place, copied or fetched.
     Fill,
     /// Read back: next chunk, digest of the image up to it.
     ReadBack(u32, Image),
@@ -87,8 +90,10 @@ pub struct Install {
     unsynced: Vec<u32>,
     /// Bytes that had been fetched by then.
     settled: u64,
-    /// Digest of a missing chunk, and its place in the running slot.
-    running: BTreeMap<[u8; 32], u32>,
+    /// Chunks before this one were looked for in their own places since the start.
+    looked_for: u32,
+    /// Digests of missing chunks; once they were gathered.
+    sought: Option<BTreeMap<[u8; 32], Vec<u32>>>,
     /// The source that served last, and its index.
     source: Option<(usize, Index)>,
     delta: Delta,
@@ -127,9 +132,10 @@ impl Install {
             release,
             slot,
             progress,
-            stage: Stage::ScanTarget(0),
+            stage: Stage::ScanRunning,
             unsynced: Vec::new(),
-            running: BTreeMap::new(),
+            looked_for: 0,
+            sought: None,
             source: None,
             room: Room { decoder: None, chunk: zero_chunk(), compressed: Vec::new() },
         }
@@ -146,14 +152,7 @@ impl Install {
     /// Does one piece of work. After an error the next call takes up the same piece.
     pub fn step(&mut self, tools: &mut Tools<'_>) -> Result<Step, Error> {
         match &self.stage {
-            Stage::ScanTarget(chunk) => {
-                let chunk = *chunk;
-                self.scan_target(chunk, tools)?;
-            }
-            Stage::ScanRunning(chunk) => {
-                let chunk = *chunk;
-                self.scan_running(chunk, tools);
-            }
+            Stage::ScanRunning => self.scan_running(tools)?,
             Stage::Fill => return self.fill(tools),
             Stage::ReadBack(..) => return self.read_back(tools),
         }
@@ -178,40 +177,43 @@ impl Install {
         (0..self.chunks()).find(|chunk| !there(chunk))
     }
 
-    fn scan_target(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<(), Error> {
-        if chunk == self.chunks() {
-            self.stage = Stage::ScanRunning(0);
+    /// Looks at the next chunk of the running slot. What was found is noted now and then, so that a
+    /// restart goes on from there.
+    fn scan_running(&mut self, tools: &mut Tools<'_>) -> Result<(), Error> {
+        let mut sought = self.sought.take().unwrap_or_else(|| self.gather());
+        let chunk = self.progress.looked;
+        if sought.is_empty() || chunk >= tools.storage.running_chunks() {
+            self.stage = Stage::Fill;
             return self.note(tools);
         }
-        // Also after a resume: the power may have gone between a chunk's sync and its note.
-        // A chunk that cannot be read is a chunk to write.
-        if !self.progress.has(chunk)
-            && tools.storage.read_target(chunk, &mut self.room.chunk).is_ok()
-            && self.holds(chunk)
-        {
-            self.progress.set(chunk);
+        // A chunk that cannot be read is of no use.
+        if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok() {
+            let places = sought.remove(&digest::of(&self.room.chunk)).unwrap_or_default();
+            self.progress.found.extend(places.into_iter().map(|wanted| (wanted, chunk)));
         }
-        self.stage = Stage::ScanTarget(chunk + 1);
-        Ok(())
+        self.sought = Some(sought);
+        self.progress.looked = chunk + 1;
+        if self.progress.looked.is_multiple_of(LOOKED) { self.note(tools) } else { Ok(()) }
     }
 
-    fn scan_running(&mut self, chunk: u32, tools: &mut Tools<'_>) {
-        if chunk == 0 {
-            let missing = (0..self.chunks()).filter(|chunk| !self.progress.has(*chunk));
-            self.running = missing.map(|chunk| (self.wanted(chunk), u32::MAX)).collect();
+    /// Missing chunks by their digests, without those that were found.
+    fn gather(&self) -> BTreeMap<[u8; 32], Vec<u32>> {
+        let mut sought = BTreeMap::<_, Vec<u32>>::new();
+        let found = |chunk: u32| self.progress.found.iter().any(|(wanted, _)| *wanted == chunk);
+        for chunk in (0..self.chunks()).filter(|c| !self.progress.has(*c) && !found(*c)) {
+            sought.entry(self.wanted(chunk)).or_default().push(chunk);
         }
-        let found = self.running.values().filter(|at| **at != u32::MAX).count();
-        if chunk >= tools.storage.running_chunks() || found == self.running.len() {
-            self.running.retain(|_, at| *at != u32::MAX);
-            self.stage = Stage::Fill;
-            return;
+        sought
+    }
+
+    /// Whether the chunk is in its place already: also after a resume, for the power may have gone
+    /// between its writing and its note. One that cannot be read is one to write.
+    fn is_there(&mut self, chunk: u32, tools: &mut Tools<'_>) -> bool {
+        if chunk < self.looked_for {
+            return false;
         }
-        if tools.storage.read_running(chunk, &mut self.room.chunk).is_ok()
-            && let Some(at) = self.running.get_mut(&digest::of(&self.room.chunk))
-        {
-            *at = chunk;
-        }
-        self.stage = Stage::ScanRunning(chunk + 1);
+        self.looked_for = chunk + 1;
+        tools.storage.read_target(chunk, &mut self.room.chunk).is_ok() && self.holds(chunk)
     }
 
     /// In this order: what the running slot has, what a delta makes of it, the whole chunk.
@@ -221,17 +223,12 @@ impl Install {
             self.stage = Stage::ReadBack(0, Image::default());
             return Ok(Step::More);
         };
-        let found = match self.copy(chunk, tools) {
-            true => Ok(Outcome::Patched),
-            false => self.patch_or_fetch(chunk, tools),
-        };
-        if !matches!(found, Ok(Outcome::Patched)) && !self.unsynced.is_empty() {
-            self.settle(tools)?;
+        if !self.is_there(chunk, tools) {
+            if !self.copy(chunk, tools) && self.obtain(chunk, tools)? == Step::Wait {
+                return Ok(Step::Wait);
+            }
+            tools.storage.write_target(chunk, &self.room.chunk)?;
         }
-        if found? == Outcome::Wait {
-            return Ok(Step::Wait);
-        }
-        tools.storage.write_target(chunk, &self.room.chunk)?;
         self.unsynced.push(chunk);
         if self.unsynced.len() >= BATCH || self.progress.fetched - self.settled >= AGAIN {
             self.settle(tools)?;
@@ -239,24 +236,30 @@ impl Install {
         Ok(Step::More)
     }
 
+    /// From the network into the buffer.
+    fn obtain(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<Step, Error> {
+        let obtained = match self.patch(chunk, tools) {
+            Outcome::Patched => return Ok(Step::More),
+            Outcome::Wait => Ok(Step::Wait),
+            Outcome::None => self.fetch(chunk, tools).map(|()| Step::More),
+        };
+        if !matches!(obtained, Ok(Step::More)) {
+            self.settle(tools)?;
+        }
+        obtained
+    }
+
     /// What was written is synced, and then noted. After an error it counts as not written: the
     /// kernel tells of a write that failed only once.
     fn settle(&mut self, tools: &mut Tools<'_>) -> Result<(), Error> {
-        let written = std::mem::take(&mut self.unsynced);
-        tools.storage.sync_target()?;
         self.settled = self.progress.fetched;
-        if written.is_empty() {
+        if self.unsynced.is_empty() {
             return Ok(());
         }
+        let written = std::mem::take(&mut self.unsynced);
+        tools.storage.sync_target()?;
         written.into_iter().for_each(|chunk| self.progress.set(chunk));
         self.note(tools)
-    }
-
-    fn patch_or_fetch(&mut self, chunk: u32, tools: &mut Tools<'_>) -> Result<Outcome, Error> {
-        match self.patch(chunk, tools) {
-            Outcome::None => self.fetch(chunk, tools).map(|()| Outcome::Patched),
-            found => Ok(found),
-        }
     }
 
     /// Through a delta into the buffer, if there is one.
@@ -269,7 +272,8 @@ impl Install {
 
     /// From the running slot into the buffer, if it is there.
     fn copy(&mut self, chunk: u32, tools: &mut Tools<'_>) -> bool {
-        let Some(at) = self.running.get(&self.wanted(chunk)).copied() else { return false };
+        let found = self.progress.found.iter().find(|(wanted, _)| *wanted == chunk);
+        let Some((_, at)) = found.copied() else { return false };
         tools.storage.read_running(at, &mut self.room.chunk).is_ok() && self.holds(chunk)
     }
 
@@ -335,8 +339,7 @@ impl Install {
             }
             return Ok(Step::More);
         }
-        let Stage::ReadBack(_, image) = std::mem::replace(&mut self.stage, Stage::ScanTarget(0))
-        else {
+        let Stage::ReadBack(_, image) = std::mem::replace(&mut self.stage, Stage::Fill) else {
             return Ok(Step::More);
         };
         if image.digest()[..] != self.release.manifest.image_digest[..] {
@@ -350,7 +353,8 @@ impl Install {
         let fetched = self.progress.fetched;
         self.progress = Progress::new(&self.release.id, self.slot, &self.release.manifest);
         self.progress.fetched = fetched;
-        self.stage = Stage::ScanTarget(0);
+        self.stage = Stage::ScanRunning;
+        (self.looked_for, self.sought) = (0, None);
         match self.note(tools) {
             Err(error) => error,
             Ok(()) => Error::ImageMismatch(format!("chunk {chunk}")),

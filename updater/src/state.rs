@@ -73,6 +73,12 @@ pub struct Progress {
     pub done: String,
     /// Bytes fetched over the network so far.
     pub fetched: u64,
+    /// Chunks of the running slot that were looked through for missing ones.
+    #[serde(default)]
+    pub looked: u32,
+    /// Missing chunks that were found there, each with its place.
+    #[serde(default)]
+    pub found: Vec<(u32, u32)>,
 }
 
 /// A release on its way through the boot loader.
@@ -170,7 +176,7 @@ impl Progress {
     /// Nothing in place.
     pub fn new(id: &str, slot: SlotName, manifest: &ReleaseManifest) -> Self {
         let done = "0".repeat(manifest.chunks() as usize);
-        Self { id: id.into(), slot, done, fetched: 0 }
+        Self { id: id.into(), slot, done, fetched: 0, looked: 0, found: Vec::new() }
     }
 
     /// Whether this is about the release in the slot, with as many chunks.
