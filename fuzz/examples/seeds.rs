@@ -7,12 +7,14 @@ use bootloader_config::rollback::Marks;
 use bootloader_config::slots::{Slot, SlotState};
 use fuzz::signed::{key, keys};
 use fuzz::update::PREFIX;
+use protocol::checks::Check;
 use protocol::control::*;
 use protocol::envelope::to_cbor;
 use protocol::fleet::*;
 use protocol::keychain::KeyChain;
 use protocol::keys::KeySet;
 use protocol::payload::{self, Index, Kind, compress_chunk};
+use protocol::policy::{Hold, PolicyState, UpdatePolicy};
 use protocol::release::{BuildInfo, CHUNK_SIZE, ReleaseManifest};
 use protocol::snap::{ALIGN, SnapClaim, trailer};
 use serde::Serialize;
@@ -80,6 +82,7 @@ fn signed() {
         expires: 1_800_086_400,
         release: digest(4),
         sources: vec!["/v1/artifacts/x".into(), "https://mirror.example/x".into()],
+        policy: policy(),
     };
     let desired = Desired {
         assignment: assignment.sign(&[key()]).expect("an assignment").into(),
@@ -183,6 +186,8 @@ fn text() {
         device: "gw-1".into(),
         system: status(),
         update: update_status(),
+        slots: slots(),
+        policy: PolicyState { device: UpdatePolicy::default(), fleet: policy(), zone: None },
         keys: KeysState { version: 1, refused: Some(failure()) },
         time: 1_800_000_000,
     };
@@ -201,6 +206,7 @@ fn text() {
         build_time: 1_800_000_000,
         health_timeout_s: 300,
         fleet_required: true,
+        checks: vec![Check::Service("netd".into()), Check::App("hello".into()), Check::Fleet(60)],
     };
     let request = EnrollRequest {
         token: "t".into(),
@@ -240,7 +246,19 @@ fn update_status() -> UpdateStatus {
         chunks_total: 25,
         bytes_fetched: 345_678,
         failure: Some(failure()),
+        waiting: None,
     }
+}
+
+fn policy() -> UpdatePolicy {
+    let hold = Some(Hold::Until(1_800_086_400));
+    UpdatePolicy { hold, bandwidth: Some(65_536), ..UpdatePolicy::default() }
+}
+
+fn slots() -> SlotContents {
+    let content =
+        |version: &str, sequence, whole| SlotContent { version: version.into(), sequence, whole };
+    SlotContents { a: Some(content("1.0.0", 1, true)), b: Some(content("2.0.0", 2, false)) }
 }
 
 fn status() -> SystemStatus {
@@ -257,6 +275,7 @@ fn status() -> SystemStatus {
         board: "rpi3".into(),
         version: "1.0.0".into(),
         sequence: 1,
+        floor: 1,
         slot: SlotName::A,
         confirmed: Some(SlotName::A),
         trial: Some(SlotName::B),
@@ -307,7 +326,11 @@ fn wire() {
         frame(&InitRequest::StageTrial { slot: SlotName::B, attempts: 3 }),
         frame(&InitResponse::Status(Box::new(status()))),
         frame(&UpdaterRequest::Retry),
-        frame(&UpdaterResponse::Status(update_status())),
+        frame(&UpdaterResponse::Status(Box::new(UpdaterStatus {
+            update: update_status(),
+            slots: slots(),
+            policy: PolicyState::default(),
+        }))),
         frame(&install_url()),
         frame(&AppResponse::Snaps(vec![snap()])),
         frame(&AppResponse::Failed(failure())),

@@ -60,10 +60,12 @@ pub fn run() -> Result {
         spec.version = "1.0.0-bench-install".into();
         spec.overlays.push(overlay.clone());
         spec.outputs = image_builder::Outputs::Image;
+        Ok(())
     })?;
     let second = releases.build(|spec| {
         number(spec, "2.0.0-bench-install", 2);
         spec.overlays.push(overlay);
+        Ok(())
     })?;
     let fleet = FleetServer::start("bench-install", releases.keys())?;
     let config = fleet.device_toml("bench-install")?;
