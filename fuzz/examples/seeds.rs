@@ -44,7 +44,6 @@ fn seeds<'a>(target: &str, all: impl IntoIterator<Item = &'a [u8]>) {
 }
 
 fn signed() {
-    let digest = |byte: u8| serde_bytes::ByteBuf::from(vec![byte; 32]);
     let manifest = ReleaseManifest {
         product: "holdfast".into(),
         boards: vec!["rpi3".into()],
@@ -90,6 +89,15 @@ fn signed() {
     };
     seeds("assignment", [&to_cbor(&desired)[..], &[SIGNED, &to_cbor(&assignment)].concat()]);
 
+    commands();
+    snap_file();
+}
+
+fn digest(byte: u8) -> serde_bytes::ByteBuf {
+    serde_bytes::ByteBuf::from(vec![byte; 32])
+}
+
+fn commands() {
     let actions = [
         Action::Reboot,
         Action::Rollback,
@@ -102,7 +110,9 @@ fn signed() {
         let command = Command { device, id, expires: 1_800_000_000, action };
         seed("command", at, &[SIGNED, &to_cbor(&command)].concat());
     }
+}
 
+fn snap_file() {
     let mut snap = b"hsqs".to_vec();
     snap.extend([&[0; 8][..], &(128_u32 << 10).to_le_bytes(), &[0; 4], &[6, 0], &[0; 6]].concat());
     snap.extend([4, 0, 0, 0]);

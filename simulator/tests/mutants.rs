@@ -33,7 +33,7 @@ fn every_bug_of_the_updater_is_caught() {
         (
             Mutant::BelievesDeltas,
             "a delta that is wrong costs nothing but time",
-            "the updater does not come to rest",
+            "the updater does not get on: slot read back: chunk",
         ),
         (
             Mutant::StagesBeforeNoting,
