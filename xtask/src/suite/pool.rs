@@ -43,6 +43,7 @@ pub struct Job {
 impl Job {
     /// A job of this name; the name is also its log's.
     pub fn new(name: &str, kind: Kind, command: Command) -> Self {
+        let command = if kind == Kind::Plain { polite(&command) } else { command };
         Self { name: name.to_string(), kind, command }
     }
 
@@ -50,6 +51,23 @@ impl Job {
     pub fn environment(&mut self, name: &str) {
         self.command.env(name, "1");
     }
+}
+
+/// The same command with a lower priority: the images, and then the stories, are what a run waits
+/// for in the end, and programs fill the time in which those wait.
+fn polite(command: &Command) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "10"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nice.env(name, value),
+            None => nice.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        nice.current_dir(folder);
+    }
+    nice
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +237,20 @@ mod tests {
         state.ended("s".into(), Kind::Story, Counts::default(), true);
         assert_eq!(taken(&mut state).as_deref(), Some("u"));
         assert_eq!((taken(&mut state), state.waiting.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_program_that_boots_nothing_has_a_lower_priority_and_is_the_same_otherwise() {
+        let printed = |kind| {
+            let mut job = shell("x", Kind::Story, "nice; pwd; echo $A");
+            job.command.env("A", "b").current_dir("/");
+            let Job { name, command, .. } = job;
+            gathered(Job::new(&name, kind, command).command, |_| {}).unwrap().0
+        };
+        let (usual, polite) = (printed(Kind::Story), printed(Kind::Plain));
+        let priority = |text: &str| text.lines().next().unwrap().parse::<i32>().unwrap();
+        assert_eq!(priority(&polite), (priority(&usual) + 10).min(19));
+        assert_eq!(polite.lines().skip(1).collect::<Vec<_>>(), ["/", "b"]);
     }
 
     #[test]
