@@ -34,7 +34,7 @@ pub fn take(fleet: &Fleet, message: &Incoming) -> Result<(), Error> {
     }
     let id = &message.device;
     match &message.leaf {
-        Leaf::Online => online(fleet, id, &message.body)?,
+        Leaf::Online => fleet.store.set_online(id, message.body == b"true", now())?,
         Leaf::State => match serde_json::from_slice::<DeviceState>(&message.body) {
             Ok(state) if state.device == *id => report(fleet, &device, &state, &message.body)?,
             Ok(state) => {
@@ -60,16 +60,6 @@ pub fn take(fleet: &Fleet, message: &Incoming) -> Result<(), Error> {
 
 fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).into_owned()
-}
-
-fn online(fleet: &Fleet, id: &str, body: &[u8]) -> Result<(), Error> {
-    let online = body == b"true";
-    if fleet.store.set_online(id, online, now())? {
-        let (kind, line) =
-            if online { ("online", "connected") } else { ("offline", "disconnected") };
-        fleet.note(id, kind, line);
-    }
-    Ok(())
 }
 
 fn report(fleet: &Fleet, before: &Device, state: &DeviceState, body: &[u8]) -> Result<(), Error> {

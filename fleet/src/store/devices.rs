@@ -4,7 +4,7 @@ use super::{Store, json};
 use crate::error::Error;
 use protocol::fleet::{DeviceState, UpdateStatus};
 use protocol::policy::UpdatePolicy;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 /// Events kept per device; older ones are dropped.
@@ -173,9 +173,10 @@ impl Store {
         })
     }
 
-    /// Stores whether a device is connected; returns whether that is news.
-    pub fn set_online(&self, id: &str, online: bool, time: u64) -> Result<bool, Error> {
+    /// Stores whether a device is connected, and with it the event when that is news.
+    pub fn set_online(&self, id: &str, online: bool, time: u64) -> Result<(), Error> {
         self.with("store presence", |c| {
+            let c = c.transaction()?;
             let before: Option<bool> = c
                 .query_row("SELECT online FROM devices WHERE id = ?1", [id], |row| row.get(0))
                 .optional()?;
@@ -186,7 +187,12 @@ impl Store {
                     params![id, online, time],
                 )?;
             }
-            Ok(news)
+            if news {
+                let (kind, text) =
+                    if online { ("online", "connected") } else { ("offline", "disconnected") };
+                insert_event(&c, id, time, kind, text)?;
+            }
+            c.commit()
         })
     }
 
@@ -218,16 +224,7 @@ impl Store {
 
     /// Adds to a device's history, dropping what exceeds [`EVENTS_PER_DEVICE`].
     pub fn add_event(&self, device: &str, time: u64, kind: &str, text: &str) -> Result<(), Error> {
-        self.with("store an event", |c| {
-            c.prepare_cached("INSERT INTO events (device, time, kind, text) VALUES (?, ?, ?, ?)")?
-                .execute(params![device, time, kind, text])?;
-            c.prepare_cached(
-                "DELETE FROM events WHERE device = ?1 AND id <= (SELECT id FROM events \
-                 WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            )?
-            .execute(params![device, EVENTS_PER_DEVICE])
-            .map(drop)
-        })
+        self.with("store an event", |c| insert_event(c, device, time, kind, text))
     }
 
     /// A device's history, newest first.
@@ -283,4 +280,22 @@ impl Store {
             .collect()
         })
     }
+}
+
+/// The oldest events of a device make room.
+fn insert_event(
+    c: &Connection,
+    device: &str,
+    time: u64,
+    kind: &str,
+    text: &str,
+) -> rusqlite::Result<()> {
+    c.prepare_cached("INSERT INTO events (device, time, kind, text) VALUES (?, ?, ?, ?)")?
+        .execute(params![device, time, kind, text])?;
+    c.prepare_cached(
+        "DELETE FROM events WHERE device = ?1 AND id <= (SELECT id FROM events \
+         WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+    )?
+    .execute(params![device, EVENTS_PER_DEVICE])
+    .map(drop)
 }
