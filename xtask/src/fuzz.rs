@@ -32,6 +32,8 @@ const FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses
                      -Cllvm-args=-sanitizer-coverage-pc-table \
                      -Cllvm-args=-sanitizer-coverage-trace-compares \
                      -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+/// Where the programs of the targets are.
+const TARGETS: &str = "fuzz/fuzz_targets";
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --merge] [TARGET]";
 
 /// How a target is run.
@@ -48,8 +50,10 @@ enum Effort<'a> {
 /// Builds all targets, and runs those that are asked for.
 pub fn run(options: &[&str]) -> Result<(), Error> {
     let (effort, only) = parse(options)?;
-    let targets: Vec<String> =
-        targets()?.into_iter().filter(|name| only.is_none_or(|only| only == name)).collect();
+    let targets: Vec<String> = tree::programs(TARGETS)?
+        .into_iter()
+        .filter(|name| only.is_none_or(|only| only == name))
+        .collect();
     if targets.is_empty() {
         return Err(Error::Usage(format!("no such target: {}\n{USAGE}", only.unwrap_or(""))));
     }
@@ -83,20 +87,6 @@ fn parse<'a>(options: &[&'a str]) -> Result<(Effort<'a>, Option<&'a str>), Error
     }
 }
 
-/// Names of the targets: their programs.
-fn targets() -> Result<Vec<String>, Error> {
-    let folder = tree::root().join("fuzz/fuzz_targets");
-    let failed = |cause| Error::File { what: format!("list {}", folder.display()), cause };
-    let mut names: Vec<String> = folder
-        .read_dir()
-        .map_err(failed)?
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_string()))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
 /// Builds all targets; the folder of the programs. With a target named, the flags are not those of
 /// build scripts.
 fn build() -> Result<PathBuf, Error> {
@@ -114,9 +104,7 @@ fn build() -> Result<PathBuf, Error> {
 
 /// Where everything is kept that is not in the repository.
 fn folder() -> Result<PathBuf, Error> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let folder = target.unwrap_or_else(|| tree::root().join("target")).join("fuzz");
-    made(folder)
+    made(tree::target().join("fuzz"))
 }
 
 fn made(folder: PathBuf) -> Result<PathBuf, Error> {
@@ -173,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_target_is_found() {
-        let targets = targets().expect("the folder of the targets");
+        let targets = tree::programs(TARGETS).expect("the folder of the targets");
         assert!(targets.iter().any(|name| name == "release_manifest"), "{targets:?}");
     }
 }

@@ -15,6 +15,21 @@ pub fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// Names of the Rust files in a folder of the work tree, without their ending, sorted: each is a
+/// program.
+pub fn programs(folder: &str) -> Result<Vec<String>, Error> {
+    let folder = root().join(folder);
+    let failed = |cause| Error::File { what: format!("list {}", folder.display()), cause };
+    let mut names: Vec<String> = folder
+        .read_dir()
+        .map_err(failed)?
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_string()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Paths of all files of the work tree, relative to [`root`], sorted.
 pub fn files() -> Result<Vec<String>, Error> {
     let line = "git ls-files --cached --others --exclude-standard";

@@ -25,7 +25,7 @@ const BUILT: &str = "HOLDFAST_BUILT";
 /// Runs every test, or only the named files of `hil-tests`.
 pub fn run(names: &[&str]) -> Result<(), Error> {
     setup::everything()?;
-    let known = stories()?;
+    let known = tree::programs(&format!("{STORIES}/tests"))?;
     if let Some(name) = names.iter().find(|name| !known.iter().any(|k| k == *name)) {
         let known = known.join(", ");
         return Err(Error::Usage(format!("no boot tests are called {name}; there are: {known}")));
@@ -54,20 +54,6 @@ fn program_jobs(program: &Program) -> Result<Vec<Job>, Error> {
         Job::new(&format!("{} {name}", program.name), Kind::Story, command)
     };
     Ok(program.tests()?.into_iter().map(story).collect())
-}
-
-/// Names of the files below `hil-tests/tests`.
-fn stories() -> Result<Vec<String>, Error> {
-    let folder = tree::root().join(STORIES).join("tests");
-    let failed = |cause| Error::File { what: format!("list {}", folder.display()), cause };
-    let mut names: Vec<String> = folder
-        .read_dir()
-        .map_err(failed)?
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_string()))
-        .collect();
-    names.sort();
-    Ok(names)
 }
 
 /// A line of progress, as [`say`], that names its job.
