@@ -35,7 +35,7 @@ Usage: cargo xtask COMMAND
   demo            build, boot a gateway in QEMU beside a fleet server, print the address
   demo --once     the same without a person: update it, install an app, report, end
   test [NAME]     run every test, or the boot tests whose file is NAME
-  ci              formatting, lints, dependencies, tidy, every test
+  ci              formatting, lints, dependencies, tidy, every test, each fuzz target for a while
   tidy            check the house rules
   fuzz [TARGET]   the fuzz targets, so many runs each; --seconds N: for so long; --merge: keep
   sim --seed N    one life of a simulated device, with everything that happened when it fails
