@@ -163,12 +163,29 @@ impl Gateway {
         ensure(status.success(), || format!("{}: QEMU ended: {status}", self.name))
     }
 
-    /// Orderly reboot; the story goes on at the boot loader. The prompt may have come back before
-    /// the system went down: it is none to type at.
+    /// Orderly reboot; the story goes on at the boot loader.
     pub fn reboot(&mut self) -> Result {
+        self.restart("reboot")
+    }
+
+    /// Back to the other slot's release, on trial; the story goes on at the boot loader.
+    pub fn roll_back(&mut self) -> Result {
+        self.restart("system rollback")
+    }
+
+    /// Waits until the device has rebooted by itself; the story goes on at the boot loader.
+    pub fn wait_restart(&mut self) -> Result {
+        self.expect(BOOT_LOADER, limits::BOOT)?;
+        self.machine()?.console.skip_to_last(BOOT_LOADER);
+        Ok(())
+    }
+
+    /// A command that ends in a reboot. The prompt may have come back before the system went down:
+    /// it is none to type at.
+    fn restart(&mut self, line: &str) -> Result {
         let console = self.prompt()?;
         console.skip_all();
-        console.write("reboot\n")?;
+        console.write(&format!("{line}\n"))?;
         self.expect(BOOT_LOADER, limits::SHUTDOWN)?;
         self.machine()?.console.skip_to_last(BOOT_LOADER);
         Ok(())

@@ -48,6 +48,13 @@ fn a_good_release_is_fetched_as_a_delta_tried_and_confirmed() -> Result {
     ensure(status.version == second.version, || format!("{status:?}"))?;
     ensure(status.confirmed == Some(SlotName::B), || format!("{status:?}"))?;
 
+    // A person goes back, and stays back.
+    gateway.roll_back()?;
+    fleet.wait_healthy(&device, &first)?;
+    let status = gateway.wait_healthy()?;
+    ensure(status.confirmed == Some(SlotName::A), || format!("{status:?}"))?;
+    ensure(status.version == first.version, || format!("{status:?}"))?;
+
     // The same from cards on which the power went between two writes of it.
     let cast =
         Cast { fleet: &fleet, gateway: &mut gateway, device: &device, old: &first, new: &second };
@@ -95,7 +102,16 @@ fn what_must_not_run_is_refused_by_name_and_harms_nothing() -> Result {
     fleet.deploy(&third, &device)?;
     fleet.wait_update(&device, &third, UpdatePhase::Confirmed)?;
     let status = gateway.wait_healthy_again()?;
-    ensure(status.version == third.version, || format!("{status:?}"))
+    ensure(status.version == third.version, || format!("{status:?}"))?;
+
+    // Nor does a person get it below the floor: the trial is ended at once, and says why.
+    gateway.roll_back()?;
+    gateway.wait_restart()?;
+    let status = gateway.wait_healthy()?;
+    ensure(status.version == third.version, || format!("{status:?}"))?;
+    let why = "release 2 is below the floor 3";
+    let told = gateway.boots()?.into_iter().any(|boot| boot.outcome.contains(why));
+    ensure(told, || format!("no boot says that {why}"))
 }
 
 /// A gateway that runs `release` and is known to the fleet, and its id there.

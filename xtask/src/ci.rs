@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::process::{self, say};
-use crate::{deny, fuzz, setup, suite, tidy};
+use crate::{deny, setup, suite, tidy};
 
 /// A named check.
 type Check = (&'static str, fn() -> Result<(), Error>);
@@ -14,7 +14,6 @@ const CHECKS: &[Check] = &[
     ("clippy", clippy),
     ("dependencies", deny::check),
     ("tests", || suite::run(&[])),
-    ("fuzzing", fuzz::bounded),
 ];
 
 /// Runs every check, and fails when one did.

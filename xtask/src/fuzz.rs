@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::process;
 use crate::tree;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Runs of each target in continuous integration, from [`SEED`].
 const RUNS: &str = "-runs=10000";
@@ -67,9 +68,12 @@ pub fn run(options: &[&str]) -> Result<(), Error> {
     if failed.is_empty() { Ok(()) } else { Err(Error::Checks(failed)) }
 }
 
-/// The bounded runs of all targets.
-pub fn bounded() -> Result<(), Error> {
-    run(&[])
+/// This program with the bounded runs of all targets, as a job among the tests.
+pub fn bounded() -> Result<Command, Error> {
+    let failed = |cause| Error::File { what: "find this program".into(), cause };
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("fuzz");
+    Ok(command)
 }
 
 fn parse<'a>(options: &[&'a str]) -> Result<(Effort<'a>, Option<&'a str>), Error> {
@@ -113,7 +117,7 @@ fn made(folder: PathBuf) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-fn fuzz(programs: &std::path::Path, target: &str, effort: Effort<'_>) -> Result<(), Error> {
+fn fuzz(programs: &Path, target: &str, effort: Effort<'_>) -> Result<(), Error> {
     let kept = tree::root().join("fuzz/corpus").join(target);
     let crashes = made(tree::root().join("fuzz/crashes").join(target))?;
     let found = match effort {
@@ -125,7 +129,7 @@ fn fuzz(programs: &std::path::Path, target: &str, effort: Effort<'_>) -> Result<
         }
         _ => made(folder()?.join("found").join(target))?,
     };
-    let mut command = std::process::Command::new(programs.join(target));
+    let mut command = Command::new(programs.join(target));
     command.args([LENGTH, HANGS, MEMORY, "-print_final_stats=1", "-verbosity=0"]);
     command.arg(format!("-artifact_prefix={}/", crashes.display()));
     match effort {

@@ -6,7 +6,7 @@
 //! | `setup` | installs what building and testing need | [`setup`] |
 //! | `demo [--once]` | a gateway in QEMU with its fleet server beside it | [`tasks`] |
 //! | `test` | every test | [`suite`] |
-//! | `ci` | format, lints, dependencies, tidy, tests, bounded fuzzing | [`ci`] |
+//! | `ci` | format, lints, dependencies, tidy, tests | [`ci`] |
 //! | `fuzz [--seconds N] [TARGET]` | the parsers with whatever bytes | [`fuzz`] |
 //! | `tidy` | the house rules that no other tool checks | [`tidy`] |
 //! | `soak` | power cuts of a gateway in QEMU | [`tasks`] |
@@ -34,8 +34,8 @@ Usage: cargo xtask COMMAND
   setup           install what building and testing need (says what before it does)
   demo            build, boot a gateway in QEMU beside a fleet server, print the address
   demo --once     the same without a person: update it, install an app, report, end
-  test [NAME]     run every test, or the boot tests whose file is NAME
-  ci              formatting, lints, dependencies, tidy, every test, each fuzz target for a while
+  test [NAME]     run every test and each fuzz target for a while, or the boot tests of file NAME
+  ci              formatting, lints, dependencies, tidy, and `test`
   tidy            check the house rules
   fuzz [TARGET]   the fuzz targets, so many runs each; --seconds N: for so long; --merge: keep
   sim --seed N    one life of a simulated device, with everything that happened when it fails

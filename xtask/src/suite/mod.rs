@@ -10,7 +10,7 @@ mod tally;
 
 use crate::error::Error;
 use crate::process::{self, say};
-use crate::{setup, tree};
+use crate::{fuzz, setup, tree};
 use pool::{Job, Kind};
 use programs::Program;
 
@@ -18,6 +18,9 @@ use programs::Program;
 const STORIES: &str = "hil-tests";
 /// Its program that builds what they boot.
 const IMAGES: &str = "fixtures";
+/// Files of stories that begin first: theirs are the longest, and one that ran alone at the end
+/// would leave a core idle.
+const FIRST: &[&str] = &["updates", "watchdog"];
 /// Tells the tests that every program for this machine was just built
 /// (`image-builder/src/binaries.rs`).
 const BUILT: &str = "HOLDFAST_BUILT";
@@ -30,7 +33,8 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
         let known = known.join(", ");
         return Err(Error::Usage(format!("no boot tests are called {name}; there are: {known}")));
     }
-    let (images, programs) = programs::build(names, STORIES, IMAGES)?;
+    let (images, mut programs) = programs::build(names, STORIES, IMAGES)?;
+    programs.sort_by_key(|program| order(&program.name));
     let mut jobs = vec![Job::new("images for the stories", Kind::Images, images.command())];
     for program in programs {
         jobs.extend(program_jobs(&program)?);
@@ -39,8 +43,15 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
         jobs.iter_mut().for_each(|job| job.environment(BUILT));
         let examples = process::cargo(&["test", "--workspace", "--doc"]);
         jobs.push(Job::new("examples in the documentation", Kind::Plain, examples));
+        jobs.push(Job::new("fuzz targets", Kind::Plain, fuzz::bounded()?));
     }
     pool::run(jobs)?.close()
+}
+
+/// The rank of a program's stories; programs of the same rank stay in cargo's order.
+fn order(name: &str) -> usize {
+    let story = name.strip_prefix(STORIES).and_then(|rest| rest.strip_prefix('/'));
+    FIRST.iter().position(|first| Some(*first) == story).unwrap_or(FIRST.len())
 }
 
 /// A program is one job; one of stories is one for each story, since a story is long.
@@ -59,4 +70,25 @@ fn program_jobs(program: &Program) -> Result<Vec<Job>, Error> {
 /// A line of progress, as [`say`], that names its job.
 fn tell(job: &str, text: &str) {
     say(&format!("test: {job}: {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_stories_begin_first() {
+        let mut names = ["fleet", "hil-tests/apps", "hil-tests/watchdog", "hil-tests/updates"];
+        names.sort_by_key(|name| order(name));
+        assert_eq!(names[..2], ["hil-tests/updates", "hil-tests/watchdog"]);
+        assert_eq!(names[2..], ["fleet", "hil-tests/apps"]);
+    }
+
+    #[test]
+    fn what_begins_first_exists() {
+        let known = tree::programs(&format!("{STORIES}/tests")).expect("the stories");
+        for first in FIRST {
+            assert!(known.iter().any(|name| name == first), "{first}: no file of stories");
+        }
+    }
 }
