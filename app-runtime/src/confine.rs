@@ -62,7 +62,7 @@ pub fn confinement(
             memory_max: unless_missing("memory").then_some(MEMORY_MAX),
             pids_max: unless_missing("pids").then_some(PIDS_MAX),
             cpu_weight: unless_missing("cpu").then_some(CPU_WEIGHT),
-            cpu_percent: None,
+            ..Limits::default()
         },
     });
     confinement.rlimits = vec![(Resource::Nofile, OPEN_FILES), (Resource::Core, 0)];

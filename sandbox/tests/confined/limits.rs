@@ -4,8 +4,11 @@
 //! kernel.
 
 use crate::scene::{Scene, sh};
-use sandbox::{CgroupPlace, Limits, Resource, cgroup};
-use std::{fs, path::PathBuf};
+use sandbox::{CgroupPlace, Limits, Resource, cgroup, cgroup::IoLimit};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Where the version 2 hierarchy is.
 fn hierarchy() -> PathBuf {
@@ -102,4 +105,67 @@ fn a_memory_hog_ends() {
     let (_, code) = sh(&confinement, "busybox dd if=/dev/zero of=/dev/null bs=256M count=1");
     assert_ne!(code, 0);
     cgroup::remove(&path).unwrap();
+}
+
+#[test]
+fn limits_of_a_living_group_are_changed_and_taken_back_or_refused_for_want_of_the_controller() {
+    let (path, _) = group("update");
+    let wanted = ["memory", "pids", "cpu", "cpuset", "io"];
+    let missing = cgroup::enable_controllers(&hierarchy(), &wanted).unwrap();
+    let disk = cgroup::disk_below(Path::new("/")).unwrap();
+    let io = vec![IoLimit { write_bytes: Some(1 << 20), ..IoLimit::none(disk) }];
+    let none = Limits::default;
+    let rows = [
+        ("memory", "memory.max", "67108864", Limits { memory_max: Some(64 << 20), ..none() }),
+        ("memory", "memory.high", "33554432", Limits { memory_high: Some(32 << 20), ..none() }),
+        ("pids", "pids.max", "20", Limits { pids_max: Some(20), ..none() }),
+        ("cpu", "cpu.max", "50000 100000", Limits { cpu_percent: Some(50), ..none() }),
+        ("cpu", "cpu.weight", "50", Limits { cpu_weight: Some(50), ..none() }),
+        ("cpuset", "cpuset.cpus", "0", Limits { cpus: Some(vec![0]), ..none() }),
+        ("io", "io.max", "wbps=1048576", Limits { io, ..none() }),
+    ];
+    for (controller, file, expected, limits) in rows {
+        let read = || fs::read_to_string(path.join(file)).unwrap();
+        if missing.contains(&controller) {
+            println!("no {controller} controller here: {file} is left to the device");
+            let error = cgroup::update(&path, &limits).unwrap_err().to_string();
+            let why = format!("cgroup limit {file}: {} has no such controller", path.display());
+            assert_eq!(error, why);
+            continue;
+        }
+        let before = read();
+        cgroup::update(&path, &limits).unwrap();
+        assert!(read().contains(expected), "{file}: {}", read());
+        cgroup::update(&path, &none()).unwrap();
+        assert_eq!(read(), before, "{file} is not taken back");
+    }
+    cgroup::remove(&path).unwrap();
+    let error = cgroup::update(&path, &none()).unwrap_err().to_string();
+    assert_eq!(error, format!("cgroup {}: there is no such group", path.display()));
+}
+
+#[test]
+fn what_a_group_has_used_can_be_read() {
+    let scene = Scene::new();
+    let (path, missing) = group("usage");
+    assert_eq!(cgroup::usage(&path).cpu_us, Some(0));
+    let mut confinement = scene.app();
+    confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits: Limits::default() });
+    sh(&confinement, "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done");
+    let usage = cgroup::usage(&path);
+    assert!(usage.cpu_us.is_some_and(|us| us > 0), "{usage:?}");
+    assert_eq!(usage.memory.is_some(), !missing.contains(&"memory"), "{usage:?}");
+    assert_eq!(usage.pids, (!missing.contains(&"pids")).then_some(0), "{usage:?}");
+    assert_eq!(usage.oom_kills, (!missing.contains(&"memory")).then_some(0), "{usage:?}");
+    cgroup::remove(&path).unwrap();
+    assert_eq!(cgroup::usage(&path), cgroup::Usage::default());
+}
+
+#[test]
+fn the_disk_of_a_partition_is_found_and_memory_is_on_none() {
+    let disk = cgroup::disk_below(Path::new("/")).unwrap();
+    let entry = Path::new("/sys/dev/block").join(disk.to_string());
+    assert!(entry.exists() && !entry.join("partition").exists(), "{disk} is no whole disk");
+    let error = cgroup::disk_below(Path::new("/proc")).unwrap_err().to_string();
+    assert!(error.starts_with("disk of /proc: its file system is on no block device"), "{error}");
 }

@@ -6,25 +6,17 @@
 //! no processes itself;
 //! a group can be removed only when it is empty.
 
+mod disk;
+mod limits;
+mod usage;
+
+pub use disk::{Device, disk_below};
+pub use limits::{IoLimit, Limits};
+pub use usage::{IoUsage, Usage, memory_current, usage};
+
 use crate::error::{Context, Error, Result};
+use limits::Setting;
 use std::{fs, io, path::Path};
-
-/// Period of `cpu.max` in microseconds, the kernel's default.
-const CPU_PERIOD_US: u64 = 100_000;
-
-/// What a group may use; `None` leaves the kernel's default (no limit).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// `memory.max` in bytes; when it is exceeded the whole group is killed together
-    /// (`memory.oom.group`).
-    pub memory_max: Option<u64>,
-    /// `pids.max`: processes and threads.
-    pub pids_max: Option<u64>,
-    /// `cpu.weight`, 1 to 10000, 100 is the default.
-    pub cpu_weight: Option<u32>,
-    /// `cpu.max` in percent of one core.
-    pub cpu_percent: Option<u32>,
-}
 
 /// Makes `parent` and enables for its children those of `wanted` controllers that it has. Returns
 /// the missing ones.
@@ -44,36 +36,58 @@ pub fn enable_controllers<'a>(parent: &Path, wanted: &[&'a str]) -> Result<Vec<&
 /// Makes the group when it is missing and sets its limits. A limit whose controller is missing is
 /// an error.
 pub fn create(path: &Path, limits: &Limits) -> Result<()> {
+    limits.check()?;
     match fs::create_dir(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             return Err(e).context("make cgroup", path.display());
         }
         _ => {}
     }
-    let mut values: Vec<(&str, String)> = Vec::new();
-    if let Some(bytes) = limits.memory_max {
-        values.push(("memory.max", bytes.to_string()));
-        values.push(("memory.oom.group", "1".into()));
+    let io = limits.io_settings(&[]);
+    let wanted = |setting: &Setting| setting.wanted;
+    write(path, limits.settings().into_iter().chain(io).filter(wanted))
+}
+
+/// Changes the limits of a group that may hold processes: those of `limits` are set, all others
+/// taken back. Memory that is above a lowered limit is reclaimed, or else the group is killed.
+///
+/// Nothing is changed when a value makes no sense or a controller is missing. When the kernel
+/// refuses one all the same (a core that the machine lacks, a device that is no disk) the error
+/// names it, and those before it stay changed.
+pub fn update(path: &Path, limits: &Limits) -> Result<()> {
+    limits.check()?;
+    if !path.is_dir() {
+        return Err(Error::Invalid {
+            what: format!("cgroup {}", path.display()),
+            why: "there is no such group".into(),
+        });
     }
-    if let Some(count) = limits.pids_max {
-        values.push(("pids.max", count.to_string()));
-    }
-    if let Some(weight) = limits.cpu_weight {
-        values.push(("cpu.weight", weight.to_string()));
-    }
-    if let Some(percent) = limits.cpu_percent {
-        let quota = u64::from(percent) * CPU_PERIOD_US / 100;
-        values.push(("cpu.max", format!("{quota} {CPU_PERIOD_US}")));
-    }
-    for (name, value) in values {
-        let file = path.join(name);
-        if !file.exists() {
+    let limited = fs::read_to_string(path.join("io.max")).unwrap_or_default();
+    let limited: Vec<Device> = limited
+        .lines()
+        .filter_map(|line| Device::parse(line.split(' ').next().unwrap_or_default()))
+        .collect();
+    let io = limits.io_settings(&limited);
+    let there = |setting: &Setting| setting.wanted || path.join(setting.file).exists();
+    write(path, limits.settings().into_iter().chain(io).filter(there))
+}
+
+/// All files are looked for before the first is written.
+fn write(path: &Path, settings: impl Iterator<Item = Setting>) -> Result<()> {
+    let settings: Vec<Setting> = settings.collect();
+    for Setting { file, .. } in &settings {
+        if !path.join(file).exists() {
             return Err(Error::Invalid {
-                what: format!("cgroup limit {name}"),
+                what: format!("cgroup limit {file}"),
                 why: format!("{} has no such controller", path.display()),
             });
         }
-        fs::write(&file, &value).context("set cgroup limit", file.display())?;
+    }
+    for Setting { file, value, .. } in settings {
+        let file = path.join(file);
+        let object = format!("{} to {:?}", file.display(), value.trim_end());
+        // Unbuffered and in one call, as the kernel wants it.
+        fs::write(&file, &value).context("set cgroup limit", object)?;
     }
     Ok(())
 }
@@ -94,15 +108,4 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.context("remove cgroup", path.display()),
     }
-}
-
-/// Bytes of memory that the group uses now; `None` without the memory controller.
-pub fn memory_current(path: &Path) -> Option<u64> {
-    fs::read_to_string(path.join("memory.current")).ok()?.trim().parse().ok()
-}
-
-/// How often the group was killed for lack of memory; `None` without the memory controller.
-pub fn oom_kills(path: &Path) -> Option<u64> {
-    let events = fs::read_to_string(path.join("memory.events")).ok()?;
-    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
