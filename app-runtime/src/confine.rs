@@ -5,7 +5,7 @@ use crate::{
     meta::{App, Snap},
     paths::Paths,
 };
-use sandbox::{CgroupPlace, Confinement, Identity, Limits, Mount, Process, Resource, profile};
+use sandbox::{CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile};
 use std::path::PathBuf;
 
 /// Memory of one service in bytes.
@@ -43,7 +43,9 @@ pub fn confinement(
 ) -> Confinement {
     let mount = paths.mount(&snap.name, place.revision);
     let identity = Identity { uid: place.uid, gid: place.uid };
-    let mut confinement = Confinement::app(&mount, identity, &profile::APP);
+    // The same number on both sides, so that data folders of earlier releases keep their owner.
+    let ids = IdMap { inside: place.uid, outside: place.uid, count: 1 };
+    let mut confinement = Confinement::app(&mount, identity, ids, &profile::APP);
     confinement.hostname = Some(snap.name.clone());
     confinement.mounts = mounts(paths, snap, place, mount);
     if granted.iter().any(|interface| interface.network == Network::Host) {

@@ -13,9 +13,9 @@ use rustix::{
     io::Errno,
     mount::{MountFlags, MountPropagationFlags, UnmountFlags},
     process::{DumpableBehavior, Rlimit},
-    thread::{CapabilitiesSecureBits, CapabilitySets, UnshareFlags},
+    thread::{CapabilitiesSecureBits, CapabilitySets, LinkNameSpaceType, UnshareFlags},
 };
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// What the new process writes instead of a step's index when it is about to execute the program.
 pub(crate) const EXECUTING: u32 = u32::MAX;
@@ -56,6 +56,7 @@ fn step(
         Op::ResetSignals => signals::reset_all(),
         Op::NewSession => drop(rustix::process::setsid()?),
         Op::UnshareCgroup => unshare_cgroup()?,
+        Op::TimeNamespace { offsets } => new_clocks(offsets)?,
         Op::HostName(name) => rustix::system::sethostname(name.as_bytes())?,
         Op::LoopbackUp => netdevice::loopback_up()?,
         Op::Umask(mask) => drop(rustix::process::umask(Mode::from_raw_mode(*mask))),
@@ -76,6 +77,10 @@ fn step(
         )?,
         Op::BoundingSet(keep) => drop_bounding_set(*keep)?,
         Op::Groups => rustix::thread::set_thread_groups(&[])?,
+        Op::UserNamespace(namespace) => rustix::thread::move_into_link_name_space(
+            namespace.as_fd(),
+            Some(LinkNameSpaceType::User),
+        )?,
         Op::Ids(identity) => {
             // The group first: a changed user id no longer may.
             let (gid, uid) = (Gid::from_raw(identity.gid), Uid::from_raw(identity.uid));
@@ -90,6 +95,7 @@ fn step(
         Op::WorkingDirectory(path) => rustix::process::chdir(path.as_c_str())?,
         Op::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
         Op::Reaper => become_reaper(rest)?,
+        Op::Landlock(ruleset) => ruleset.enforce()?,
         Op::Seccomp(filter) => filter.install()?,
         Op::Execute(image) => {
             tell(report, EXECUTING, 0);
@@ -154,6 +160,16 @@ fn existing(result: Result<(), Errno>) -> Result<(), Errno> {
 #[allow(deprecated, reason = "the safe form exists only in a newer rustix")]
 fn unshare_cgroup() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::NEWCGROUP)
+}
+
+/// The offsets can be set until the first process is in the namespace: this one's children are, and
+/// so is what it executes.
+#[allow(deprecated, reason = "the safe form exists only in a newer rustix")]
+fn new_clocks(offsets: &str) -> Result<(), Errno> {
+    rustix::thread::unshare(UnshareFlags::NEWTIME)?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/proc/self/timens_offsets", flags, Mode::empty())?;
+    rustix::io::write(&file, offsets.as_bytes()).map(drop)
 }
 
 /// Each capability on its own: the kernel has no call for the whole set, and answers EINVAL past

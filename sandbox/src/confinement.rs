@@ -26,13 +26,17 @@ pub struct Confinement {
     /// reaper ends with the
     /// program's exit code, or 128 + N when signal N ended the program.
     pub reaper: bool,
-    /// User and group; there are never supplementary groups.
+    /// User and group, as numbered inside of [`Namespaces::user`]; there are never supplementary
+    /// groups.
     pub identity: Identity,
     /// Capabilities kept (bounding, permitted, effective, inheritable and ambient alike); all
     /// others are lost for good.
     pub capabilities: CapabilitySet,
     /// System calls allowed; `None` allows all (for nothing that runs on a device).
     pub seccomp: Option<&'static Profile>,
+    /// The mounts once more as Landlock rules, and ports; needs [`Root::Directory`]. What the kernel
+    /// lacks of it is in [`crate::Spawned::landlock`].
+    pub landlock: Option<Landlock>,
     /// The cgroup to be born in.
     pub cgroup: Option<CgroupPlace>,
     /// Resource limits, soft and hard alike.
@@ -74,6 +78,7 @@ impl Confinement {
             identity: Identity { uid: 0, gid: 0 },
             capabilities: CapabilitySet::all(),
             seccomp: None,
+            landlock: None,
             cgroup: None,
             rlimits: Vec::new(),
             hostname: None,
@@ -83,18 +88,47 @@ impl Confinement {
         }
     }
 
-    /// An app: only the files below `root`, read-only, every namespace its own, a user of its own.
-    pub fn app(root: impl Into<PathBuf>, identity: Identity, seccomp: &'static Profile) -> Self {
+    /// An app: only the files below `root`, read-only, every namespace its own (but the clocks, see
+    /// [`Namespaces::time`]), a user of its own out of the range `ids`.
+    pub fn app(
+        root: impl Into<PathBuf>,
+        identity: Identity,
+        ids: IdMap,
+        seccomp: &'static Profile,
+    ) -> Self {
         Self {
             root: Root::Directory(root.into()),
-            namespaces: Namespaces::APP,
+            namespaces: Namespaces { user: Some(ids), ..Namespaces::APP },
             reaper: true,
             identity,
+            landlock: Some(Landlock::default()),
             parent_death_signal: Some(Signal::KILL),
             umask: 0o022,
             ..Self::service(seccomp)
         }
     }
+}
+
+/// What Landlock bounds besides files, devices, abstract sockets and signals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Landlock {
+    /// TCP ports to listen at.
+    pub bind_tcp: Ports,
+    /// TCP ports to connect to.
+    pub connect_tcp: Ports,
+    /// The least version (see [`crate::fence`]) with which the process is started at all; with 0 it
+    /// is started without any Landlock too, if the kernel has none.
+    pub least_version: u32,
+}
+
+/// Port numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Ports {
+    /// Every one.
+    #[default]
+    All,
+    /// These; 0 is any that the kernel chooses.
+    Only(Vec<u16>),
 }
 
 /// What the process sees as `/`.
@@ -143,9 +177,17 @@ pub enum Mount {
     Dev,
 }
 
-/// Namespaces of its own; `false` shares the caller's.
+/// Namespaces of its own; `false` or `None` shares the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Namespaces {
+    /// User ids. The namespace owns none of the other ones, which are made before it is entered:
+    /// even all capabilities in it allow nothing to mounts, network or host name. No further user
+    /// namespace can be made in it, whatever the seccomp profile says.
+    ///
+    /// Files whose owner is not mapped (all of the system's and of a snap) belong to 65534,
+    /// "nobody", seen from inside; permission bits for others are what counts for them, as for any
+    /// user that is not their owner.
+    pub user: Option<IdMap>,
     /// Mounts; needed for everything but the bare [`Root::Host`] view.
     pub mount: bool,
     /// Process ids.
@@ -158,15 +200,66 @@ pub struct Namespaces {
     pub uts: bool,
     /// View of the cgroup tree.
     pub cgroup: bool,
+    /// Monotonic and boot-time clock, which then begin at 0 with the process. The wall clock is not
+    /// part of it.
+    ///
+    /// Not for apps by default. All it hides is how long the machine has been up; what it costs is
+    /// that the kernel's time stamps of GPIO edges and input events, which are not translated, no
+    /// longer fit the clock that the program reads.
+    pub time: bool,
 }
 
 impl Namespaces {
     /// Everything shared with the caller.
-    pub const NONE: Self =
-        Self { mount: false, pid: false, net: false, ipc: false, uts: false, cgroup: false };
-    /// Everything of its own.
-    pub const APP: Self =
-        Self { mount: true, pid: true, net: true, ipc: true, uts: true, cgroup: true };
+    pub const NONE: Self = Self {
+        user: None,
+        mount: false,
+        pid: false,
+        net: false,
+        ipc: false,
+        uts: false,
+        cgroup: false,
+        time: false,
+    };
+    /// Everything of its own that needs no further value, but for the clocks.
+    pub const APP: Self = Self {
+        user: None,
+        mount: true,
+        pid: true,
+        net: true,
+        ipc: true,
+        uts: true,
+        cgroup: true,
+        time: false,
+    };
+}
+
+/// User and group ids of a user namespace: `count` ids from `inside` on are, for the rest of the
+/// machine, those from `outside` on. All others do not exist in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    /// First id as the process sees it.
+    pub inside: u32,
+    /// The same id as everybody else sees it, and as it stands in inodes.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+impl IdMap {
+    /// Ids of a range: as many as programs and images of containers expect (0 to 65535).
+    pub const RANGE: u32 = 65_536;
+
+    /// The range of all ids up to 65535, which are `base` and up for everybody else.
+    pub const fn range(base: u32) -> Self {
+        Self { inside: 0, outside: base, count: Self::RANGE }
+    }
+
+    /// What `id` of the process is for everybody else; `None` when it is not mapped.
+    pub fn outside(&self, id: u32) -> Option<u32> {
+        let nth = id.checked_sub(self.inside).filter(|nth| *nth < self.count)?;
+        self.outside.checked_add(nth)
+    }
 }
 
 /// User and group ids, real, effective and saved alike.

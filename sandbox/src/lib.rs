@@ -7,10 +7,12 @@
 //! | [`confinement`] | what a process may see and do, as a value |
 //! | [`process`] | what is executed |
 //! | [`capability`], [`profile`], [`cgroup`] | capabilities, system calls, control groups |
+//! | [`fence`] | the mounts once more as Landlock rules, and what the kernel lacks of that |
 //! | `plan` | value to list of steps, in the caller, before anything is started |
 //! | `view`, `skeleton` | the steps that make its `/`; mount points that a read-only directory lacks |
+//! | `user_namespace` | made and mapped beforehand, in the caller, and entered late |
 //! | `apply` | list of steps to system calls, in the new process |
-//! | `clone`, `exec`, `mount_attr`, `netdevice`, `seccomp`, `signals` | what rustix does not wrap; the only `unsafe` |
+//! | `clone`, `exec`, `landlock`, `mount_attr`, `netdevice`, `seccomp`, `signals` | what rustix does not wrap; the only `unsafe` |
 //!
 //! What always holds: the new process allocates nothing and takes no lock between its birth and the
 //! execution of the
@@ -27,6 +29,8 @@ mod clone;
 pub mod confinement;
 mod error;
 mod exec;
+pub mod fence;
+mod landlock;
 mod mount_attr;
 mod netdevice;
 mod plan;
@@ -36,11 +40,14 @@ mod seccomp;
 mod signals;
 mod skeleton;
 mod spawn;
+mod user_namespace;
 mod view;
 
 pub use capability::CapabilitySet;
 pub use cgroup::Limits;
-pub use confinement::{CgroupPlace, Confinement, Identity, Mount, Namespaces, Root};
+pub use confinement::{
+    CgroupPlace, Confinement, IdMap, Identity, Landlock, Mount, Namespaces, Ports, Root,
+};
 pub use error::Error;
 pub use process::{Process, Stdio};
 pub use profile::Profile;

@@ -4,17 +4,20 @@
 
 use crate::{
     capability::CapabilitySet,
-    confinement::{Confinement, Identity, Root},
+    confinement::{Confinement, Identity, Landlock, Root},
     error::{Context, Error, Result},
     exec::Image,
+    fence::{self, Access, Report},
+    landlock::Ruleset,
     process::{Process, Stdio},
     seccomp::Filter,
-    view,
+    user_namespace, view,
 };
 use rustix::{
     fs::{Mode, OFlags},
     mount::MountFlags,
     process::{Resource, Signal},
+    time::ClockId,
 };
 use std::{
     ffi::{CString, OsStr},
@@ -22,7 +25,7 @@ use std::{
         fd::{AsRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// One system call, or a few that belong together.
@@ -30,6 +33,10 @@ pub(crate) enum Op {
     NewSession,
     ResetSignals,
     UnshareCgroup,
+    /// Clocks that begin anew, with the offsets as `timens_offsets` takes them.
+    TimeNamespace {
+        offsets: String,
+    },
     HostName(String),
     LoopbackUp,
     /// No mount made here is seen by the caller, and none of the caller's is seen here later.
@@ -71,12 +78,15 @@ pub(crate) enum Op {
     SecureBits,
     BoundingSet(CapabilitySet),
     Groups,
+    /// Enters the namespace that the descriptor refers to.
+    UserNamespace(OwnedFd),
     Ids(Identity),
     Capabilities(CapabilitySet),
     NoNewPrivileges,
     ParentDeath(Signal),
     WorkingDirectory(CString),
     Reaper,
+    Landlock(Ruleset),
     Seccomp(Filter),
     Execute(Image),
 }
@@ -93,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) descriptors: Vec<RawFd>,
     pub(crate) namespaces: u64,
+    /// What the kernel has of the Landlock that is asked for.
+    pub(crate) landlock: Option<Report>,
     /// Kept open until the fork.
     _null: OwnedFd,
 }
@@ -102,7 +114,7 @@ impl Plan {
     pub(crate) fn new(confinement: &Confinement, process: &Process<'_>) -> Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .context("open", "/dev/null")?;
-        let mut list = Steps(Vec::new());
+        let mut list = Steps::default();
         isolate(confinement, &mut list);
         match &confinement.root {
             _ if confinement.namespaces.mount => view::build(confinement, &mut list)?,
@@ -115,8 +127,19 @@ impl Plan {
             }
         }
         reduce(confinement, process, &mut list)?;
+        let landlock = match &confinement.landlock {
+            Some(asked) => Some(fence(asked, confinement, &mut list)?),
+            None => None,
+        };
+        // Last: the filter forbids most of what is above.
+        if let Some(profile) = confinement.seccomp {
+            let filter = Filter::compile(profile);
+            list.push("install seccomp profile", profile.name, Op::Seccomp(filter));
+        }
+        list.push("execute", process.program.display(), Op::Execute(image(process)?));
         Ok(Self {
-            steps: list.0,
+            steps: list.steps,
+            landlock,
             descriptors: descriptors(process, &null),
             namespaces: clone_flags(confinement),
             _null: null,
@@ -125,12 +148,37 @@ impl Plan {
 }
 
 /// Collects steps.
-pub(crate) struct Steps(Vec<Step>);
+#[derive(Default)]
+pub(crate) struct Steps {
+    steps: Vec<Step>,
+    /// What may be done where, in the process's view.
+    allowed: Vec<(PathBuf, Access)>,
+}
 
 impl Steps {
     pub(crate) fn push(&mut self, name: &'static str, object: impl ToString, op: Op) {
-        self.0.push(Step { op, name, object: object.to_string() });
+        self.steps.push(Step { op, name, object: object.to_string() });
     }
+
+    pub(crate) fn allow(&mut self, path: PathBuf, access: Access) {
+        self.allowed.push((path, access));
+    }
+}
+
+/// After the reaper is left behind: it stays outside of the program's domain, out of reach of its
+/// signals.
+fn fence(asked: &Landlock, confinement: &Confinement, list: &mut Steps) -> Result<Report> {
+    if confinement.root == Root::Host {
+        return Err(Error::Invalid {
+            what: "landlock".into(),
+            why: "it needs a root of its own".into(),
+        });
+    }
+    let (ruleset, report) = fence::build(asked, &list.allowed, fence::version())?;
+    if let Some(ruleset) = ruleset {
+        list.push("restrict itself with", "landlock", Op::Landlock(ruleset));
+    }
+    Ok(report)
 }
 
 fn clone_flags(confinement: &Confinement) -> u64 {
@@ -158,6 +206,10 @@ fn isolate(confinement: &Confinement, list: &mut Steps) {
     if confinement.namespaces.cgroup {
         list.push("unshare", "cgroup namespace", Op::UnshareCgroup);
     }
+    if confinement.namespaces.time {
+        let op = Op::TimeNamespace { offsets: clock_offsets() };
+        list.push("unshare", "time namespace", op);
+    }
     if let Some(name) = &confinement.hostname
         && confinement.namespaces.uts
     {
@@ -168,12 +220,27 @@ fn isolate(confinement: &Confinement, list: &mut Steps) {
     }
 }
 
+/// Whole seconds off both clocks: they begin below 1 s, and never before 0, which is refused.
+fn clock_offsets() -> String {
+    let seconds = |id| rustix::time::clock_gettime(id).tv_sec;
+    let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
+    format!("monotonic -{monotonic} 0\nboottime -{boot} 0\n")
+}
+
 /// What comes after the mounts, in the order that the kernel's rules force.
 fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) -> Result<()> {
     list.push("set", "umask", Op::Umask(confinement.umask));
     // Raising a hard limit needs CAP_SYS_RESOURCE, so limits come before capabilities go.
     for (resource, value) in &confinement.rlimits {
         list.push("set resource limit", format_args!("{resource:?}"), Op::Limit(*resource, *value));
+    }
+    // Where a user namespace is entered setgroups(2) is denied.
+    list.push("drop", "supplementary groups", Op::Groups);
+    if let Some(map) = confinement.namespaces.user {
+        // Everything above needs the caller's rights. From here on there are only those of the
+        // namespace, all of them at first. And before descriptors are placed over this one.
+        let op = Op::UserNamespace(user_namespace::create(map, confinement.identity)?);
+        list.push("enter", "user namespace", op);
     }
     list.push("place", "descriptors", Op::Descriptors);
     let keep = confinement.capabilities;
@@ -183,7 +250,6 @@ fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) ->
         list.push("set", "secure bits", Op::SecureBits);
         list.push("drop", "bounding set", Op::BoundingSet(keep));
     }
-    list.push("drop", "supplementary groups", Op::Groups);
     let Identity { uid, gid } = confinement.identity;
     list.push("set ids", format_args!("{uid}:{gid}"), Op::Ids(confinement.identity));
     if !all {
@@ -206,11 +272,6 @@ fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) ->
         }
         list.push("start", "reaper", Op::Reaper);
     }
-    // Last: the filter forbids most of what is above.
-    if let Some(profile) = confinement.seccomp {
-        list.push("install seccomp profile", profile.name, Op::Seccomp(Filter::compile(profile)));
-    }
-    list.push("execute", process.program.display(), Op::Execute(image(process)?));
     Ok(())
 }
 

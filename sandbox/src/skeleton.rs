@@ -8,6 +8,7 @@
 
 use crate::{
     error::{Context, Error, Result},
+    fence::Access,
     mount_attr::{NO_DEVICES, NO_SUID, READ_ONLY},
     plan::Steps,
     view::{attributes, below, bind, link, make_directory, make_file},
@@ -123,7 +124,7 @@ impl Layout {
                         why: format!("more than {MAX_ENTRIES} entries to bind"),
                     });
                 }
-                entry_steps(&below(root, &path), &below(staging, &path), list)?;
+                entry_steps(&below(root, &path), &below(staging, &path), path, list)?;
             }
         }
         for (path, kind) in &self.points {
@@ -148,17 +149,21 @@ fn exists_plainly(root: &Path, ancestor: &Path, target: &Path, kind: Kind) -> bo
     })
 }
 
-/// One entry of an expanded directory. Devices, sockets and pipes are left out.
-fn entry_steps(source: &Path, at: &Path, list: &mut Steps) -> Result<()> {
+/// One entry of an expanded directory, which the process sees as `path`. Devices, sockets and pipes
+/// are left out.
+fn entry_steps(source: &Path, at: &Path, path: PathBuf, list: &mut Steps) -> Result<()> {
     let found = fs::symlink_metadata(source).context("look at", source.display())?.file_type();
     if found.is_symlink() {
         let to = fs::read_link(source).context("read link", source.display())?;
         return link(list, &to, at);
     }
+    let access = Access::files(false, true);
     if found.is_dir() {
         make_directory(list, at, 0o755)?;
+        list.allow(path, access);
     } else if found.is_file() {
         make_file(list, at)?;
+        list.allow(path, access.of_file());
     } else {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use crate::{
     clone::{Side, fork_into},
     confinement::Confinement,
     error::{Context, Error, Result},
+    fence::Report,
     plan::Plan,
     process::Process,
     signals,
@@ -28,6 +29,9 @@ pub struct Spawned {
     pub pid: Pid,
     /// Readable when the process has ended; CLOEXEC.
     pub pidfd: OwnedFd,
+    /// How much of [`Confinement::landlock`] is in force; `None` when it was not asked for. To be
+    /// logged when something is missing.
+    pub landlock: Option<Report>,
 }
 
 /// Starts `process` under `confinement` and returns once the program is being executed.
@@ -70,7 +74,7 @@ pub fn spawn(confinement: &Confinement, process: &Process<'_>) -> Result<Spawned
         unreachable!("the child does not come back");
     };
     match listen(&hear, &plan) {
-        Ok(()) => Ok(Spawned { pid, pidfd }),
+        Ok(()) => Ok(Spawned { pid, pidfd, landlock: plan.landlock.take() }),
         Err(error) => {
             // It is ending, or was killed: this does not wait for anything else.
             let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());

@@ -3,6 +3,7 @@
 use crate::{
     confinement::{Confinement, Mount, Root},
     error::{Error, Result},
+    fence::Access,
     mount_attr::{NO_DEVICES, NO_EXECUTION, NO_SUID, READ_ONLY},
     plan::{Op, Steps, c_path, c_string},
     skeleton::{self, Kind},
@@ -127,6 +128,7 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
             other => Ok((target(other), Kind::Directory)),
         })
         .collect::<Result<_>>()?;
+    list.allow("/".into(), Access::LIST);
     let late = skeleton::build(directory, staging, &targets, list)?;
     for (mount, late) in confinement.mounts.iter().zip(late) {
         for parent in late {
@@ -142,19 +144,31 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
 /// One mount below `base`.
 fn put(list: &mut Steps, base: &Path, mount: &Mount) -> Result<()> {
     let at = below(base, target(mount));
+    let seen = target(mount).to_path_buf();
     match mount {
         Mount::Bind { source, writable, executable, .. } => {
+            let access = Access::files(*writable, *executable);
+            let directory = Kind::of(source)? == Kind::Directory;
+            list.allow(seen, if directory { access } else { access.of_file() });
             bind(list, source, &at, false)?;
             let read_only = if *writable { 0 } else { READ_ONLY };
             let no_execution = if *executable { 0 } else { NO_EXECUTION };
             attributes(list, &at, NO_SUID | NO_DEVICES | read_only | no_execution, 0, false)
         }
         Mount::Tmpfs { size, mode, .. } => {
+            list.allow(seen, Access::files(true, true));
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             file_system(list, c"tmpfs", &at, flags, &format!("mode={mode:o},size={size}"))
         }
-        Mount::Proc => proc(list, &at),
-        Mount::Dev => dev(list, &at),
+        Mount::Proc => {
+            list.allow(seen, Access::PROC);
+            proc(list, &at)
+        }
+        Mount::Dev => {
+            list.allow(seen.join("shm"), Access::files(true, false));
+            list.allow(seen, Access::DEVICES);
+            dev(list, &at)
+        }
         Mount::Writable(_) | Mount::Hide(_) => Ok(()),
     }
 }

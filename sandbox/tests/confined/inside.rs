@@ -1,6 +1,6 @@
 //! What an app sees, asked from inside.
 
-use crate::scene::{Scene, run, sh};
+use crate::scene::{Scene, give, run, sh};
 use sandbox::{Identity, Mount, Process};
 use std::fs;
 
@@ -21,10 +21,10 @@ fn table(rows: &[(&str, &str)]) {
 #[test]
 fn identity_and_privileges_are_gone() {
     table(&[
-        ("busybox id", "uid=23456 gid=23456"),
+        ("busybox id", "uid=1234 gid=1234"),
         (
             "busybox grep -E '^(Uid|Gid):' /proc/self/status",
-            "Uid:\t23456\t23456\t23456\t23456\nGid:\t23456\t23456\t23456\t23456",
+            "Uid:\t1234\t1234\t1234\t1234\nGid:\t1234\t1234\t1234\t1234",
         ),
         ("busybox grep Groups: /proc/self/status | busybox tr -d '\\t '", "Groups:"),
         ("busybox grep -c 'Cap.*0000000000000000' /proc/self/status", "5"),
@@ -101,7 +101,7 @@ fn mount_points_that_the_root_lacks_are_made_beside_what_it_has() {
     let scene = Scene::new();
     let data = scene.dir.join("data");
     fs::create_dir(&data).unwrap();
-    rustix::fs::chown(&data, Some(rustix::fs::Uid::from_raw(crate::scene::APP.uid)), None).unwrap();
+    give(&data);
     fs::write(scene.dir.join("resolv"), "nameserver 127.0.0.1\n").unwrap();
     let mut confinement = scene.app();
     let bind = |source: &str, target: &str, writable| Mount::Bind {
@@ -165,9 +165,10 @@ fn without_a_reaper_the_program_is_process_1() {
 }
 
 #[test]
-fn user_0_inside_has_no_rights_either() {
+fn user_0_without_a_user_namespace_has_no_rights_either() {
     let scene = Scene::new();
     let mut confinement = scene.app();
+    confinement.namespaces.user = None;
     confinement.identity = Identity { uid: 0, gid: 0 };
     let (text, _) = sh(
         &confinement,

@@ -3,7 +3,9 @@
 
 mod attempts;
 mod failures;
+mod fence;
 mod inside;
 mod limits;
 mod scene;
 mod service;
+mod user;

@@ -1,7 +1,9 @@
 //! A root directory with busybox in it, and a process in it whose output is read.
 
 use rustix::process::{WaitIdOptions, WaitIdStatus};
-use sandbox::{Confinement, Error, Identity, Mount, Process, Spawned, Stdio, profile, spawn};
+use sandbox::{
+    Confinement, Error, IdMap, Identity, Mount, Process, Spawned, Stdio, profile, spawn,
+};
 use std::{
     fs,
     io::Read,
@@ -10,8 +12,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Nobody's ids on the machine.
-pub const APP: Identity = Identity { uid: 23_456, gid: 23_456 };
+/// The app's ids, as it sees them.
+pub const APP: Identity = Identity { uid: 1_234, gid: 1_234 };
+/// A range that nobody has on the machine.
+pub const IDS: IdMap = IdMap::range(0x4321_0000);
 const BUSYBOX: &str = "/bin/busybox";
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -44,7 +48,7 @@ impl Scene {
 
     /// As an app of appd has it.
     pub fn app(&self) -> Confinement {
-        let mut confinement = Confinement::app(self.root(), APP, &profile::APP);
+        let mut confinement = Confinement::app(self.root(), APP, IDS, &profile::APP);
         confinement.hostname = Some("inside".into());
         confinement.mounts = vec![
             executable(BUSYBOX, "/bin/busybox"),
@@ -56,10 +60,37 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// As `app`, with the machine's programs and their libraries lent.
+    pub fn app_with_programs(&self) -> Confinement {
+        let mut confinement = self.app();
+        for name in ["lib", "lib64"] {
+            if Path::new("/").join(name).exists() {
+                symlink(format!("usr/{name}"), self.root().join(name)).unwrap();
+            }
+        }
+        confinement.mounts.push(executable("/usr", "/usr"));
+        confinement
+    }
+}
+
+/// Runs a Perl script, which Debian always has, and returns what it printed.
+pub fn perl(confinement: &Confinement, script: &str) -> String {
+    let mut process = Process::new("/usr/bin/perl");
+    process.args = ["-e", script].map(Into::into).to_vec();
+    run(confinement, process).unwrap_or_else(|e| panic!("{e}")).0
+}
+
 /// Lends a program of the machine. A copy could be "busy": another test's process may be born while
 /// it is written.
 pub fn executable(source: &str, target: &str) -> Mount {
     Mount::Bind { source: source.into(), target: target.into(), writable: false, executable: true }
+}
+
+/// Makes the app the owner.
+pub fn give(path: &Path) {
+    let owner = IDS.outside(APP.uid).unwrap();
+    std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
 }
 
 impl Drop for Scene {
