@@ -173,7 +173,8 @@ pub enum Mount {
     },
     /// `/proc` of the process's own pid namespace, without what tells of the host.
     Proc,
-    /// `/dev` with null, zero, full, random, urandom, tty, pts, shm and the standard links.
+    /// `/dev` with null, zero, full, random, urandom, tty, pts, shm and the standard links; with an
+    /// IPC namespace of its own also mqueue.
     Dev,
 }
 

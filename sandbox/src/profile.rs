@@ -15,8 +15,10 @@ pub struct Profile {
 }
 
 /// One call, allowed when all conditions hold.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
+    /// Name of the call.
+    pub name: &'static str,
     /// Number of the call on the target architecture.
     pub number: i64,
     /// All must hold.
@@ -24,7 +26,7 @@ pub struct Rule {
 }
 
 /// `argument & mask == value`, or `!=` with `negate` (then of 32 bits only).
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Index of the argument, 0 to 5.
     pub argument: u8,

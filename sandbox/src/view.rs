@@ -106,7 +106,7 @@ fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
         match mount {
             Mount::Writable(_) => {}
             Mount::Hide(path) => hide(list, path, path)?,
-            other => put(list, Path::new("/"), other)?,
+            other => put(list, Path::new("/"), other, confinement.namespaces.ipc)?,
         }
     }
     Ok(())
@@ -134,15 +134,15 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         for parent in late {
             make_directory(list, &parent, 0o755)?;
         }
-        put(list, staging, mount)?;
+        put(list, staging, mount, confinement.namespaces.ipc)?;
     }
     attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
     list.push("change root to", directory.display(), Op::PivotRoot { root: c_path(staging)? });
     Ok(())
 }
 
-/// One mount below `base`.
-fn put(list: &mut Steps, base: &Path, mount: &Mount) -> Result<()> {
+/// One mount below `base`; with `queues` those of the IPC namespace are seen in `/dev`.
+fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()> {
     let at = below(base, target(mount));
     let seen = target(mount).to_path_buf();
     match mount {
@@ -166,8 +166,11 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount) -> Result<()> {
         }
         Mount::Dev => {
             list.allow(seen.join("shm"), Access::files(true, false));
+            if queues {
+                list.allow(seen.join("mqueue"), Access::files(true, false));
+            }
             list.allow(seen, Access::DEVICES);
-            dev(list, &at)
+            dev(list, &at, queues)
         }
         Mount::Writable(_) | Mount::Hide(_) => Ok(()),
     }
@@ -189,7 +192,7 @@ fn proc(list: &mut Steps, at: &Path) -> Result<()> {
         .try_for_each(|name| hide(list, &Path::new("/proc").join(name), &at.join(name)))
 }
 
-fn dev(list: &mut Steps, at: &Path) -> Result<()> {
+fn dev(list: &mut Steps, at: &Path, queues: bool) -> Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     file_system(list, c"tmpfs", at, flags, DEV_OPTIONS)?;
     // Bound from the caller's /dev: mknod would need a mount that allows devices to be made.
@@ -206,6 +209,12 @@ fn dev(list: &mut Steps, at: &Path) -> Result<()> {
     file_system(list, c"devpts", &at.join("pts"), flags, "newinstance,ptmxmode=0666,mode=620")?;
     make_directory(list, &at.join("shm"), 0o1777)?;
     file_system(list, c"tmpfs", &at.join("shm"), flags | MountFlags::NODEV, SHM_OPTIONS)?;
+    if queues {
+        // Landlock has rules for what can be named, and refuses what has none: without this mount
+        // mq_open(3) would be.
+        make_directory(list, &at.join("mqueue"), 0o755)?;
+        file_system(list, c"mqueue", &at.join("mqueue"), flags | MountFlags::NODEV, "")?;
+    }
     attributes(list, at, READ_ONLY, 0, false)
 }
 

@@ -74,7 +74,7 @@ fn only_harmless_devices_exist() {
     table(&[
         (
             "busybox ls /dev",
-            "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero",
+            "fd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero",
         ),
         ("echo gone > /dev/null; busybox head -c 4 /dev/zero | busybox wc -c", "4"),
         ("busybox head -c 4 /dev/urandom | busybox wc -c", "4"),

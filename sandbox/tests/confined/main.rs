@@ -6,6 +6,7 @@ mod failures;
 mod fence;
 mod inside;
 mod limits;
+mod needed;
 mod scene;
 mod service;
 mod user;
