@@ -4,7 +4,7 @@
 //! kernel.
 
 use crate::scene::{Scene, sh};
-use sandbox::{CgroupPlace, Limits, Resource, cgroup, cgroup::IoLimit};
+use sandbox::{CgroupPlace, Limits, Process, Resource, cgroup, cgroup::IoLimit, spawn};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -168,4 +168,26 @@ fn the_disk_of_a_partition_is_found_and_memory_is_on_none() {
     assert!(entry.exists() && !entry.join("partition").exists(), "{disk} is no whole disk");
     let error = cgroup::disk_below(Path::new("/proc")).unwrap_err().to_string();
     assert!(error.starts_with("disk of /proc: its file system is on no block device"), "{error}");
+}
+
+#[test]
+fn a_processor_hog_is_held_to_its_share_and_its_core_or_not_started_at_all() {
+    let scene = Scene::new();
+    let (path, _) = group("hog");
+    let missing = cgroup::enable_controllers(&hierarchy(), &["cpu", "cpuset"]).unwrap();
+    let limits = Limits { cpu_percent: Some(5), cpus: Some(vec![0]), ..Limits::default() };
+    let mut confinement = scene.app();
+    confinement.cgroup = Some(CgroupPlace { path: path.clone(), limits });
+    let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
+                  busybox grep Cpus_allowed_list /proc/self/status";
+    if missing.is_empty() {
+        assert_eq!(sh(&confinement, script).0, "Cpus_allowed_list:\t0\n");
+        let usage = cgroup::usage(&path);
+        assert!(usage.throttled_us.is_some_and(|us| us > 0), "{usage:?}");
+    } else {
+        println!("no {missing:?} controllers here: left to the device");
+        let error = spawn(&confinement, &Process::new("/bin/busybox")).unwrap_err().to_string();
+        assert!(error.ends_with("has no such controller"), "{error}");
+    }
+    cgroup::remove(&path).unwrap();
 }
