@@ -5,7 +5,9 @@ use crate::{
     meta::{App, Snap},
     paths::Paths,
 };
-use sandbox::{CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile};
+use sandbox::{
+    CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
+};
 use std::path::PathBuf;
 
 /// Memory of one service in bytes.

@@ -100,7 +100,7 @@ fn a_missing_program_can_be_told_from_a_failed_confinement() {
 
 #[test]
 fn profiles_are_found_by_name_and_inherit() {
-    for (name, least) in [("app", 250), ("service", 240), ("service-clock", 244)] {
+    for (name, least) in [("app", 200), ("service", 190), ("service-clock", 194)] {
         let profile = profile::by_name(name).unwrap_or_else(|| panic!("no profile {name}"));
         assert!(profile.rules.len() > least, "{name} has {} rules", profile.rules.len());
     }
