@@ -1,7 +1,6 @@
 //! Control groups and resource limits. On a machine without version 2 controllers (they may all be
-//! bound to version 1)
-//! the two kill tests belong to the device tests, which run the same program on the device's own
-//! kernel.
+//! bound to version 1) the tests see that a limit is refused then, and the kills are tried with
+//! resource limits instead.
 
 use crate::scene::{Scene, sh};
 use sandbox::{CgroupPlace, Limits, Process, Resource, cgroup, cgroup::IoLimit, spawn};
