@@ -1,6 +1,8 @@
 //! Memory.
 
-use crate::fixtures::{Exercise, fails, file, leak, ok, ok_or};
+#[cfg(target_arch = "x86_64")]
+use crate::fixtures::fails;
+use crate::fixtures::{Exercise, file, leak, ok, ok_or};
 use std::ptr::null_mut;
 
 const PAGE: usize = 4096;
@@ -37,9 +39,12 @@ pub const ALL: &[Exercise] = &[
     ("munlockall", || ok(call!(SYS_munlockall))),
     ("membarrier", || ok(call!(SYS_membarrier, 0, 0, 0))),
     ("memfd_create", || ok(call!(SYS_memfd_create, c"memory".as_ptr(), 0))),
+    #[cfg(target_arch = "x86_64")]
     // Processors without protection keys have none to give.
     ("pkey_alloc", || ok_or(call!(SYS_pkey_alloc, 0, 0), libc::ENOSPC)),
+    #[cfg(target_arch = "x86_64")]
     ("pkey_free", || fails(call!(SYS_pkey_free, 9), libc::EINVAL)),
+    #[cfg(target_arch = "x86_64")]
     ("pkey_mprotect", || ok(call!(SYS_pkey_mprotect, pages(), PAGE, libc::PROT_READ, -1))),
     ("readahead", || ok(call!(SYS_readahead, leak(file("readahead")), 0, PAGE))),
     ("shmat", || {
