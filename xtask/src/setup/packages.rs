@@ -117,6 +117,9 @@ pub const NEEDS: &[Need] = &[
         test("static busybox", "busybox-static", "what runs confined in tests, and a DHCP server"),
         Probe::File("/var/lib/dpkg/info/busybox-static.list"),
     ),
+    test("umoci", "umoci", "makes OCI images"),
+    test("skopeo", "skopeo", "makes docker-archives of them"),
+    test("buildah", "buildah", "makes OCI images, too"),
     test("chromium", "chromium", "looks at the dashboard"),
 ];
 
