@@ -85,7 +85,8 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
             }
             writeln!(
                 rules,
-                "    Rule {{ name: \"{call}\", number: libc::SYS_{call}, conditions: &[{conditions}] }},"
+                "    Rule {{ name: \"{call}\", number: libc::SYS_{call}, \
+                 conditions: &[{conditions}] }},"
             )
             .expect("a string takes all");
         }

@@ -11,7 +11,8 @@ use std::io::{BufReader, Read, Write};
 
 /// Bytes moved at a time.
 const BLOCK: usize = 128 * 1024;
-/// A zstd frame may ask for more memory than a gateway has: as log2 of bytes, what `zstd -19` needs.
+/// A zstd frame may ask for more memory than a gateway has: what `zstd -19` needs, as log2 of
+/// bytes.
 const ZSTD_WINDOW: u32 = 23;
 
 /// How a layer is compressed.

@@ -13,6 +13,8 @@ const MAX_VERSION: usize = 32;
 const MAX_SUMMARY: usize = 128;
 /// Digits of the digest that stand for a version where there is none.
 const SHORT: usize = 12;
+/// Before what belongs to an app.
+const INDENT: &str = "    ";
 
 /// Labels of an image that say something to people (OCI image specification, `annotations.md`).
 const VERSION: &str = "org.opencontainers.image.version";
@@ -108,8 +110,8 @@ pub fn yaml(
     let program = process.program.trim_start_matches('/');
     let mut text = format!(
         "name: {name}\nversion: {}\nsummary: {}\ndescription: {}\ntype: app\nbase: bare\n\
-         architectures: [{architecture}]\nconfinement: strict\ngrade: stable\napps:\n  {name}:\n    \
-         command: {}\n    daemon: simple\n    plugs: [{}]\n",
+         architectures: [{architecture}]\nconfinement: strict\ngrade: stable\napps:\n  {name}:\n\
+         {INDENT}command: {}\n{INDENT}daemon: simple\n{INDENT}plugs: [{}]\n",
         quoted(version),
         quoted(&summary),
         quoted(&description),

@@ -1,4 +1,5 @@
-//! The tree as a squashfs, compressed with zstd. Bytes of files go from the layers straight into it.
+//! The tree as a squashfs, compressed with zstd. Bytes of files go from the layers straight into
+//! it.
 
 use crate::error::io;
 use crate::tree::{Content, Directory, Meta, Node, Tree};

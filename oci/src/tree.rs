@@ -202,8 +202,8 @@ impl Tree {
         Ok(at)
     }
 
-    /// Puts a node at a resolved path. A directory upon a directory changes its owner and mode only;
-    /// everything else takes the place of what was there.
+    /// Puts a node at a resolved path. A directory upon a directory changes its owner and mode
+    /// only; everything else takes the place of what was there.
     pub fn put(&mut self, path: &[Vec<u8>], node: Node, layer: usize) -> Result<()> {
         if let Node::Link(target, _) = &node
             && target.len() > MAX_TARGET

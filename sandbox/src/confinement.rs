@@ -34,8 +34,8 @@ pub struct Confinement {
     pub capabilities: CapabilitySet,
     /// System calls allowed; `None` allows all (for nothing that runs on a device).
     pub seccomp: Option<&'static Profile>,
-    /// The mounts once more as Landlock rules, and ports; needs [`Root::Directory`]. What the kernel
-    /// lacks of it is in [`crate::Spawned::landlock`].
+    /// The mounts once more as Landlock rules, and ports; needs [`Root::Directory`]. What the
+    /// kernel lacks of it is in [`crate::Spawned::landlock`].
     pub landlock: Option<Landlock>,
     /// The cgroup to be born in.
     pub cgroup: Option<CgroupPlace>,

@@ -10,7 +10,8 @@
 //! | 6.10 | 5 | ioctl on devices |
 //! | 6.12 | 6 | abstract sockets and signals stay inside |
 //!
-//! Version 7 adds nothing that is used here. What a kernel lacks is in the [`Report`] of each start.
+//! Version 7 adds nothing that is used here. What a kernel lacks is in the [`Report`] of each
+//! start.
 
 use crate::{
     confinement::{Landlock, Ports},

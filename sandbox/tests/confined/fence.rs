@@ -100,7 +100,8 @@ fn what_is_mounted_can_be_used_as_it_was_mounted() {
     confinement.mounts.push(Mount::Tmpfs { target: "/big".into(), size: 8 << 20, mode: 0o1777 });
     let script = "/tools/busybox echo ran; busybox ls /dev/pts >/dev/null && echo listed
         echo x > /dev/null && echo 100 > /proc/self/oom_score_adj && echo wrote
-        busybox mkdir /tmp/a /tmp/b && echo 1 > /tmp/a/f && busybox mv /tmp/a/f /tmp/b/g && echo moved
+        busybox mkdir /tmp/a /tmp/b && echo 1 > /tmp/a/f
+        busybox mv /tmp/a/f /tmp/b/g && echo moved
         busybox cp /bin/busybox /big && /big/busybox echo from memory
         echo x > /dev/shm/x && busybox rm /dev/shm/x && echo shared
         busybox mkfifo /tmp/fifo && busybox ln -s x /tmp/link && busybox ls -A /";

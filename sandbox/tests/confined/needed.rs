@@ -2,9 +2,9 @@
 //! the profile and fails when this one rule is taken out of it.
 //!
 //! What this cannot show is that a program which somebody wants to run makes the call; that is what
-//! the rule's `reason` claims. It shows that each rule lets something through that nothing else does
-//! (a rule that another one covers, that the kernel refuses anyway, or whose conditions never hold is
-//! found), and that a call cannot be allowed without somebody writing down how it is used.
+//! the rule's `reason` claims. It shows that each rule lets something through that nothing else
+//! does (a rule that another one covers, that the kernel refuses anyway, or whose conditions never
+//! hold is found), and that a call cannot be allowed without somebody writing down how it is used.
 
 use crate::scene::{IDS, Scene, executable, run};
 use sandbox::profile::Rule;

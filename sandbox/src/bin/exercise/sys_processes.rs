@@ -151,8 +151,8 @@ pub const ALL: &[Exercise] = &[
 #[cfg(target_arch = "x86_64")]
 fn sys_vfork() -> bool {
     let result: i64;
-    // SAFETY: the child makes one call more, with numbers only, and is gone; the parent goes on with
-    // registers that the kernel kept but for those that are named as lost.
+    // SAFETY: the child makes one call more, with numbers only, and is gone; the parent goes on
+    // with registers that the kernel kept but for those that are named as lost.
     unsafe {
         std::arch::asm!(
             "syscall",
