@@ -175,9 +175,7 @@ impl Gateway {
 
     /// Waits until the device has rebooted by itself; the story goes on at the boot loader.
     pub fn wait_restart(&mut self) -> Result {
-        self.expect(BOOT_LOADER, limits::BOOT)?;
-        self.machine()?.console.skip_to_last(BOOT_LOADER);
-        Ok(())
+        self.wait_boot_loader(limits::BOOT)
     }
 
     /// A command that ends in a reboot. The prompt may have come back before the system went down:
@@ -186,7 +184,11 @@ impl Gateway {
         let console = self.prompt()?;
         console.skip_all();
         console.write(&format!("{line}\n"))?;
-        self.expect(BOOT_LOADER, limits::SHUTDOWN)?;
+        self.wait_boot_loader(limits::SHUTDOWN)
+    }
+
+    fn wait_boot_loader(&mut self, limit: Duration) -> Result {
+        self.expect(BOOT_LOADER, limit)?;
         self.machine()?.console.skip_to_last(BOOT_LOADER);
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::blobs::{Blobs, MAX_JSON};
 use crate::digest::{Digest, Hashing};
 use crate::error::io;
 use crate::manifest::{self, Descriptor, MAX_LAYERS, Manifest};
+use crate::part::Part;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -59,36 +60,16 @@ struct Saved {
     layers: Vec<String>,
 }
 
-struct Part<'a> {
-    file: &'a File,
-    place: Place,
-}
-
-impl Read for Part<'_> {
-    fn read(&mut self, into: &mut [u8]) -> stdio::Result<usize> {
-        let most = into.len().min(usize::try_from(self.place.size).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut into[..most], self.place.at)? as u64;
-        (self.place.at, self.place.size) = (self.place.at + count, self.place.size - count);
-        Ok(count as usize)
-    }
-}
-
 impl Blobs for Archive {
     fn open(&self, digest: &Digest) -> Result<Box<dyn Read + '_>> {
         let layout = || self.files.get(&format!("blobs/sha256/{}", digest.hex()));
         let place = self.blobs.get(digest).or_else(layout);
         let place = place.ok_or_else(|| Error::invalid("archive", format!("no blob {digest}")))?;
-        Ok(Box::new(Part { file: &self.file, place: *place }))
+        Ok(Box::new(self.part(*place)))
     }
 }
 
 impl Archive {
-    /// Whether a file looks like a tar archive; what else it may be is not looked at.
-    pub fn looks_like_one(file: &File) -> bool {
-        let mut magic = [0; 5];
-        file.read_exact_at(&mut magic, 257).is_ok() && &magic == b"ustar"
-    }
-
     /// Indexes an archive.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
@@ -150,13 +131,13 @@ impl Archive {
     /// A file of a docker-archive becomes a blob: its digest is that of what lies there.
     fn take(&mut self, name: &str) -> Result<Descriptor> {
         let place = self.place(name)?;
-        let part = Part { file: &self.file, place };
-        let (digest, size) = Hashing::new(part).finish().map_err(io("read", name))?;
-        if size != place.size {
-            return Err(Error::invalid(name, format!("{size} of {} bytes are there", place.size)));
-        }
+        let (digest, size) = Hashing::new(self.part(place)).finish().map_err(io("read", name))?;
         self.blobs.insert(digest, place);
         Ok(Descriptor::plain(digest, size))
+    }
+
+    fn part(&self, Place { at, size }: Place) -> Part<'_> {
+        Part { file: &self.file, at, left: size }
     }
 
     fn place(&self, name: &str) -> Result<Place> {
@@ -170,7 +151,7 @@ impl Archive {
             return Err(Error::too_much(name, format!("{MAX_JSON} bytes")));
         }
         let mut bytes = Vec::new();
-        Part { file: &self.file, place }.read_to_end(&mut bytes).map_err(io("read", name))?;
+        self.part(place).read_to_end(&mut bytes).map_err(io("read", name))?;
         Ok(bytes)
     }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`digest`], [`blobs`] | content by its SHA-256; nothing unverified is looked at |
 //! | [`manifest`], [`config`] | the JSON of an image: index, manifest, configuration |
+//! | `part` | a part of a file |
 //! | [`archive`] | OCI layout and docker-archive as one tar file |
 //! | [`layer`] | a compressed layer as a plain tar file on disk, bounded and verified |
 //! | [`tree`], [`apply`] | layers upon each other: paths, links, whiteouts |
@@ -29,6 +30,7 @@ pub mod digest;
 mod error;
 pub mod layer;
 pub mod manifest;
+mod part;
 pub mod process;
 pub mod snap;
 pub mod squash;

@@ -2,6 +2,7 @@
 //! it.
 
 use crate::error::io;
+use crate::part::Part;
 use crate::tree::{Content, Directory, Meta, Node, Tree};
 use crate::{Error, Result};
 use backhand::compression::Compressor;
@@ -10,33 +11,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 /// mksquashfs's, and what its kernel side is tuned for.
 const BLOCK_SIZE: u32 = 128 * 1024;
-
-/// A part of a layer's tar file.
-struct Slice<'a> {
-    file: &'a File,
-    at: u64,
-    left: u64,
-}
-
-impl Read for Slice<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let most = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.file.read_at(&mut into[..most], self.at)?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        (self.at, self.left) = (self.at + count as u64, self.left - count as u64);
-        Ok(count)
-    }
-}
 
 /// Reads at most `most` bytes of a file.
 pub fn read(content: &Content, layers: &[File], most: u64) -> Option<Vec<u8>> {
@@ -44,8 +22,8 @@ pub fn read(content: &Content, layers: &[File], most: u64) -> Option<Vec<u8>> {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::Layer { layer, at, size } => {
             let mut bytes = Vec::new();
-            let mut slice = Slice { file: layers.get(*layer)?, at: *at, left: (*size).min(most) };
-            slice.read_to_end(&mut bytes).ok()?;
+            let mut part = Part { file: layers.get(*layer)?, at: *at, left: (*size).min(most) };
+            part.read_to_end(&mut bytes).ok()?;
             Some(bytes)
         }
     }
@@ -105,8 +83,8 @@ fn add<'c>(
                 writer.push_file(Cursor::new(bytes.as_slice()), &*path, header(meta))?;
             }
             Node::File(Content::Layer { layer, at, size }, meta) => {
-                let slice = Slice { file: &layers[*layer], at: *at, left: *size };
-                writer.push_file(slice, &*path, header(meta))?;
+                let part = Part { file: &layers[*layer], at: *at, left: *size };
+                writer.push_file(part, &*path, header(meta))?;
             }
             Node::Link(target, meta) => {
                 writer.push_symlink(OsStr::from_bytes(target), &*path, header(meta))?;
