@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::process::{self, say};
 use crate::{deny, setup, suite, tidy};
+use std::time::{Duration, Instant};
 
 /// A named check.
 type Check = (&'static str, fn() -> Result<(), Error>);
@@ -16,23 +17,41 @@ const CHECKS: &[Check] = &[
     ("tests", || suite::run(&[])),
 ];
 
+/// A check's end.
+struct Ended {
+    name: &'static str,
+    ok: bool,
+    took: Duration,
+    /// Processor time: with the time it took, it tells a slow machine from much work.
+    worked: Duration,
+}
+
 /// Runs every check, and fails when one did.
 pub fn run() -> Result<(), Error> {
-    setup::everything()?;
-    let mut failed = Vec::new();
-    for (name, check) in CHECKS {
-        say(&format!("ci: {name}"));
-        if let Err(error) = check() {
-            say(&format!("ci: {name} FAILED: {error}"));
-            failed.push((*name).to_string());
-        }
+    let mut ended = vec![timed("setup", setup::everything)];
+    // Without what it provides, every check would fail for this one reason.
+    if ended[0].ok {
+        ended.extend(CHECKS.iter().map(|(name, check)| timed(name, *check)));
     }
     say("ci: summary");
-    for (name, _) in CHECKS {
-        let word = if failed.iter().any(|f| f == name) { "FAILED" } else { "ok" };
-        println!("    {name:14} {word}");
+    for Ended { name, ok, took, worked } in &ended {
+        let word = if *ok { "ok" } else { "FAILED" };
+        let (took, worked) = (process::clock(*took), process::clock(*worked));
+        println!("    {name:14} {word:6} in {took}, {worked} of processor time");
     }
+    let failed: Vec<_> = ended.iter().filter(|e| !e.ok).map(|e| e.name.to_string()).collect();
     if failed.is_empty() { Ok(()) } else { Err(Error::Checks(failed)) }
+}
+
+fn timed(name: &'static str, check: fn() -> Result<(), Error>) -> Ended {
+    say(&format!("ci: {name}"));
+    let worked = || process::processor_time().unwrap_or_default();
+    let (begun, before) = (Instant::now(), worked());
+    let result = check();
+    if let Err(error) = &result {
+        say(&format!("ci: {name} FAILED: {error}"));
+    }
+    Ended { name, ok: result.is_ok(), took: begun.elapsed(), worked: worked() - before }
 }
 
 fn clippy() -> Result<(), Error> {

@@ -4,7 +4,7 @@
 //! - No story begins before the images are built; when they cannot be, every story has failed.
 //! - A failed job stops no other.
 
-use super::tally::{Counts, Summary};
+use super::tally::{Counts, Ended, Summary};
 use super::tell;
 use crate::error::Error;
 use crate::{process, tree};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Jobs at once: one more than the cores of a small machine, since most of them wait at times.
 const JOBS: usize = 3;
@@ -107,13 +107,13 @@ impl State {
         kind != Kind::Story || (self.images != Images::Awaited && self.stories < STORIES)
     }
 
-    fn ended(&mut self, name: String, kind: Kind, counts: Counts, ok: bool) {
+    fn ended(&mut self, kind: Kind, job: Ended) {
         match kind {
-            Kind::Images => self.images = if ok { Images::Built } else { Images::Failed },
+            Kind::Images => self.images = if job.ok { Images::Built } else { Images::Failed },
             Kind::Story => self.stories -= 1,
             Kind::Plain => {}
         }
-        self.summary.add(name, counts, ok);
+        self.summary.add(job);
     }
 }
 
@@ -143,14 +143,14 @@ fn work(state: &Mutex<State>, changed: &Condvar, logs: &Path) {
         };
         let images = shared.images;
         drop(shared);
-        let (counts, ok) = if kind == Kind::Story && images == Images::Failed {
+        let ended = if kind == Kind::Story && images == Images::Failed {
             tell(&name, "not run: there is nothing to boot");
-            (Counts::default(), false)
+            Ended { name, counts: Counts::default(), ok: false, took: Duration::ZERO }
         } else {
-            perform(&name, kind, command, logs)
+            perform(name, kind, command, logs)
         };
         shared = lock();
-        shared.ended(name, kind, counts, ok);
+        shared.ended(kind, ended);
         changed.notify_all();
     }
 }
@@ -160,8 +160,8 @@ fn wait<'a>(changed: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, S
 }
 
 /// Runs one job, says that it begins and how it ended, with everything it printed when it failed.
-fn perform(name: &str, kind: Kind, command: Command, logs: &Path) -> (Counts, bool) {
-    tell(name, "begins");
+fn perform(name: String, kind: Kind, command: Command, logs: &Path) -> Ended {
+    tell(&name, "begins");
     let begun = Instant::now();
     // A kernel that is built takes minutes: one wants to see it go on.
     let see = |line: &str| {
@@ -169,20 +169,20 @@ fn perform(name: &str, kind: Kind, command: Command, logs: &Path) -> (Counts, bo
             println!("{line}");
         }
     };
-    let (printed, ended) = match gathered(command, see) {
-        Ok((printed, ended)) => (printed, ended),
+    let (printed, failure) = match gathered(command, see) {
+        Ok((printed, failure)) => (printed, failure),
         Err(error) => (error.to_string(), Some("could not be run".to_string())),
     };
-    let counts = Counts::of(&printed);
-    let took = process::clock(begun.elapsed());
-    if let Err(error) = fs::write(log(logs, name), &printed) {
-        tell(name, &format!("its log cannot be kept: {error}"));
+    let (counts, took) = (Counts::of(&printed), begun.elapsed());
+    if let Err(error) = fs::write(log(logs, &name), &printed) {
+        tell(&name, &format!("its log cannot be kept: {error}"));
     }
-    match &ended {
-        None => tell(name, &format!("{counts}, in {took}")),
-        Some(how) => tell(name, &format!("FAILED ({how}) after {took}:\n{}", printed.trim_end())),
+    let time = process::clock(took);
+    match &failure {
+        None => tell(&name, &format!("{counts}, in {time}")),
+        Some(how) => tell(&name, &format!("FAILED ({how}) after {time}:\n{}", printed.trim_end())),
     }
-    (counts, ended.is_none())
+    Ended { name, counts, ok: failure.is_none(), took }
 }
 
 fn log(logs: &Path, name: &str) -> PathBuf {
@@ -228,13 +228,19 @@ mod tests {
         let kinds = [Kind::Plain, Kind::Story, Kind::Story, Kind::Story, Kind::Images, Kind::Plain];
         let names = ["a", "s", "t", "u", "images", "b"];
         let jobs = names.iter().zip(kinds).map(|(name, kind)| shell(name, kind, "")).collect();
+        let ended = |name: &str| Ended {
+            name: name.into(),
+            counts: Counts::default(),
+            ok: true,
+            took: Duration::ZERO,
+        };
         let mut state = State::new(jobs);
         let begun: Vec<_> = std::iter::from_fn(|| taken(&mut state)).collect();
         assert_eq!(begun, ["images", "a", "b"]);
-        state.ended("images".into(), Kind::Images, Counts::default(), true);
+        state.ended(Kind::Images, ended("images"));
         let begun: Vec<_> = std::iter::from_fn(|| taken(&mut state)).collect();
         assert_eq!(begun, ["s", "t"]);
-        state.ended("s".into(), Kind::Story, Counts::default(), true);
+        state.ended(Kind::Story, ended("s"));
         assert_eq!(taken(&mut state).as_deref(), Some("u"));
         assert_eq!((taken(&mut state), state.waiting.len()), (None, 0));
     }

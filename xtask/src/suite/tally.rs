@@ -1,28 +1,42 @@
 //! What was run and how it ended.
 
 use crate::error::Error;
-use crate::process::say;
+use crate::process::{clock, say};
+use std::time::Duration;
+
+/// A job's end.
+pub struct Ended {
+    /// Name of the job.
+    pub name: String,
+    /// What it counted.
+    pub counts: Counts,
+    /// Whether it ended well.
+    pub ok: bool,
+    /// How long it ran.
+    pub took: Duration,
+}
 
 /// Every job's end.
 #[derive(Default)]
 pub struct Summary {
-    ended: Vec<(String, Counts, bool)>,
+    ended: Vec<Ended>,
 }
 
 impl Summary {
     /// Notes a job's end.
-    pub fn add(&mut self, name: String, counts: Counts, ok: bool) {
-        self.ended.push((name, counts, ok));
+    pub fn add(&mut self, ended: Ended) {
+        self.ended.push(ended);
     }
 
     /// Prints it, what failed at its end by name; an error when anything did.
     pub fn close(mut self) -> Result<(), Error> {
         say("test: summary");
-        self.ended.sort_by(|a, b| a.0.cmp(&b.0));
+        self.ended.sort_by(|a, b| a.name.cmp(&b.name));
         let mut total = Counts::default();
         let mut failed = Vec::new();
-        for (name, counts, ok) in self.ended {
-            println!("    {name:40} {counts}{}", if ok { "" } else { "  FAILED" });
+        for Ended { name, counts, ok, took } in self.ended {
+            let took = clock(took);
+            println!("    {name:40} {counts}, in {took}{}", if ok { "" } else { "  FAILED" });
             if !ok && counts.failures.is_empty() {
                 failed.push(name.clone());
             }
