@@ -102,6 +102,8 @@ fn build() -> Result<PathBuf, Error> {
     let features = ["--features", "libfuzzer", "--target", host];
     let mut command = process::cargo(&[package.as_slice(), &features].concat());
     command.arg("--target-dir").arg(&folder).env("RUSTFLAGS", FLAGS);
+    // Compiling takes longer than the runs of continuous integration do.
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     process::run(command)?;
     Ok(folder.join(host).join("release"))
 }
