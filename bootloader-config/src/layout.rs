@@ -122,6 +122,16 @@ pub const LOAD_RPI: LoadAddresses = LoadAddresses { fit: 0x0280_0000, kernel: 0x
 /// Load addresses on QEMU `virt`: RAM starts at 1 GiB.
 pub const LOAD_VIRT: LoadAddresses = LoadAddresses { fit: 0x4400_0000, kernel: 0x4040_0000 };
 
+/// Where the kernel's log survives a reset, for pstore: 176 MiB into RAM, which every Pi has and
+/// nothing in the boot uses. Each Pi's device tree has it as its `ramoops` node.
+pub const RAMOOPS_ADDRESS: u32 = 0x0b00_0000;
+/// All of it: zones for the logs of crashes, then the console's last lines.
+pub const RAMOOPS_SIZE: u32 = 0x4_0000;
+/// The zone of one log.
+pub const RAMOOPS_RECORD: u32 = 0x1_0000;
+/// The console's ring.
+pub const RAMOOPS_CONSOLE: u32 = 0x1_0000;
+
 const _: () = {
     assert!(ENV_OFFSET + ENV_SIZE as u64 <= ENV_OFFSET_REDUNDANT);
     assert!(ENV_OFFSET_REDUNDANT + ENV_SIZE as u64 <= SPARE_OFFSETS[0]);
@@ -141,5 +151,6 @@ const _: () = {
     // 24 MiB for the kernel in memory, bss included; and the FIT below 100 MiB on a Pi
     assert!(LOAD_RPI.kernel + 24 * MIB <= LOAD_RPI.fit);
     assert!(LOAD_RPI.fit + FIT_SIZE_MAX <= 100 * MIB);
+    assert!(100 * MIB <= RAMOOPS_ADDRESS as u64);
     assert!(LOAD_VIRT.kernel + 24 * MIB <= LOAD_VIRT.fit);
 };

@@ -15,6 +15,8 @@
 //! - A kernel is entered with the watchdog running, where the board has one that U-Boot knows,
 //!   unless the firmware's tree names another for init. It is started once everything is loaded, so
 //!   that a slow card is no reason for a reset. One that does not start is no reason not to boot.
+//! - Memory is written only where the kernel left a log that was not counted yet, or where a count
+//!   lies already: see [`crate::panics`].
 
 use core::fmt::{self, Write};
 
@@ -22,6 +24,10 @@ use crate::Error;
 use crate::layout::{
     FIT_CMDLINE_IMAGE, FIT_FILE, FIT_VIRT_CONFIGURATION, LOAD_RPI, LOAD_VIRT, LoadAddresses,
     SLOT_A, SLOT_B, slot_partition,
+};
+use crate::panics::{
+    COUNT_ZONE, LOG_ZONE, Panics, RECORD_LENGTH, TURN, ZONE_LENGTH, ZONE_MAGIC, ZONE_START,
+    ZONE_TEXT,
 };
 use crate::rollback::{VAR_FLOOR, VAR_SEQUENCE};
 use crate::slots::{Mode, SlotState, TRIAL_ATTEMPTS_MAX, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT};
@@ -93,6 +99,8 @@ pub fn write_default_environment(out: &mut impl Write, platform: Platform) -> fm
         &[
             "run hf_tree",
             "run hf_read",
+            "run hf_count",
+            "run hf_panics",
             "run hf_trial",
             "run hf_rest",
             "echo holdfast: nothing boots",
@@ -102,6 +110,8 @@ pub fn write_default_environment(out: &mut impl Write, platform: Platform) -> fm
     )?;
     write_tree(out, platform)?;
     write_read(out)?;
+    write_count(out)?;
+    write_panics(out, platform)?;
     write_trial(out)?;
     write_rest(out)?;
     write_watchdog(out, platform)?;
@@ -168,19 +178,82 @@ fn write_read(out: &mut impl Write) -> fmt::Result {
     )
 }
 
-/// `hf_trial`: counts down, stores, and tries the slot on trial; does nothing without one.
-fn write_trial(out: &mut impl Write) -> fmt::Result {
-    writeln!(out, "hf_trial=setenv hf_left; if test -n \"${{hf_known}}\"; then \\")?;
+/// `hf_count`: `hf_left` is what the trial has left after this attempt; empty: none is tried.
+fn write_count(out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "hf_count=setenv hf_left; if test -n \"${{hf_known}}\"; then \\")?;
     writeln!(out, "if test \"${{slot_trial}}\" = \"${{hf_second}}\"; then \\")?;
     for left in 1..=TRIAL_ATTEMPTS_MAX {
         let next = left - 1;
         write!(out, "if test \"${{{VAR_TRIAL_LEFT}}}\" = {left}; then ")?;
         writeln!(out, "setenv hf_left {next}; fi; \\")?;
     }
-    writeln!(out, "fi; fi; \\")?;
-    writeln!(out, "if test -n \"${{hf_left}}\"; then \\")?;
+    writeln!(out, "fi; fi")
+}
+
+/// `hf_panics`: counts a panic that the last kernel left a log of, and turns the slots round when
+/// it is the other one's turn: [`Panics::counted`]. `hf_note` stores the count.
+fn write_panics(out: &mut impl Write, platform: Platform) -> fmt::Result {
+    if platform == Platform::Virt {
+        // QEMU's own tree has no memory for logs; at these addresses it has none at all
+        return writeln!(out, "hf_panics=true");
+    }
+    let (log, count) = (LOG_ZONE, COUNT_ZONE);
+    writeln!(out, "hf_panics=setenv hf_row 0; setenv hf_new; \\")?;
+    write!(out, "if itest.l *{count:#x} -eq {ZONE_MAGIC:#x}; then ")?;
+    writeln!(out, "if itest.l *{:#x} -eq {RECORD_LENGTH:#x}; then \\", count + ZONE_LENGTH)?;
+    let last = count + ZONE_TEXT + RECORD_LENGTH as u32 - 4;
+    let [.., word, _] = words(Panics::NONE);
+    write!(out, "if itest.l *{:#x} -eq {word:#x}; then ", last - 4)?;
+    for panics in Panics::all().skip(1) {
+        let [.., word] = words(panics);
+        write!(out, "if itest.l *{last:#x} -eq {word:#x}; then ")?;
+        writeln!(out, "setenv hf_row {}; fi; \\", panics.count())?;
+    }
+    writeln!(out, "fi; fi; fi; setenv hf_was ${{hf_row}}; \\")?;
+    let start = log + ZONE_START;
+    write!(out, "if itest.l *{log:#x} -eq {ZONE_MAGIC:#x}; then if itest.l *{start:#x} -ne 0; ")?;
+    writeln!(out, "then setenv hf_new 1; mw.l {start:#x} 0; fi; fi; \\")?;
+    writeln!(out, "if test ${{hf_was}} -ge {TURN}; then setenv hf_new 1; fi; \\")?;
+    writeln!(out, "if test -n \"${{hf_new}}\"; then setexpr hf_row ${{hf_row}} + 1; fi; \\")?;
+    writeln!(out, "if test ${{hf_row}} = {}; then setenv hf_row 0; fi; \\", 2 * TURN)?;
+    writeln!(out, "if test -n \"${{hf_left}}\"; then setenv hf_row 0; fi; \\")?;
+    writeln!(out, "if test ${{hf_row}} != ${{hf_was}}; then run hf_note; fi; \\")?;
+    writeln!(out, "if test ${{hf_row}} -ge {TURN}; then \\")?;
+    writeln!(out, "setenv hf_was ${{hf_first}}; setenv hf_first ${{hf_second}}; \\")?;
+    writeln!(out, "setenv hf_second ${{hf_was}}; setenv hf_calm fallback; \\")?;
+    writeln!(out, "echo holdfast: panics in a row, slot ${{hf_first}} comes first; fi")?;
+    write_note(out)
+}
+
+/// `hf_note`: stores `hf_row` as the kernel stores a log; 0 as it empties a zone.
+fn write_note(out: &mut impl Write) -> fmt::Result {
+    let zone = COUNT_ZONE;
+    let text = zone + ZONE_TEXT;
+    writeln!(out, "hf_note=echo holdfast: panics in a row: ${{hf_row}}; \\")?;
+    write!(out, "mw.l {:#x} 0; mw.l {:#x} 0; ", zone + ZONE_START, zone + ZONE_LENGTH)?;
+    writeln!(out, "if test ${{hf_row}} != 0; then mw.l {zone:#x} {ZONE_MAGIC:#x}; \\")?;
+    for (at, word) in (text..).step_by(4).zip(words(Panics::NONE)) {
+        writeln!(out, "mw.l {at:#x} {word:#x}; \\")?;
+    }
+    // the last byte is the digit
+    writeln!(out, "mw.b {:#x} 0x3${{hf_row}}; \\", text + RECORD_LENGTH as u32 - 1)?;
+    writeln!(out, "mw.l {:#x} {RECORD_LENGTH:#x}; fi", zone + ZONE_LENGTH)
+}
+
+/// A count as the words that lie in memory.
+fn words(panics: Panics) -> [u32; RECORD_LENGTH / 4] {
+    let record = panics.record();
+    core::array::from_fn(|word| {
+        u32::from_le_bytes(core::array::from_fn(|byte| record[4 * word + byte]))
+    })
+}
+
+/// `hf_trial`: stores what `hf_count` counted, and tries the slot on trial; does nothing without
+/// one.
+fn write_trial(out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "hf_trial=if test -n \"${{hf_left}}\"; then \\")?;
     writeln!(out, "setenv {VAR_TRIAL_LEFT} ${{hf_left}}; \\")?;
-    write!(out, "if saveenv; then setenv hf_slot ${{hf_second}}; ")?;
+    writeln!(out, "if saveenv; then setenv hf_slot ${{hf_second}}; \\")?;
     writeln!(out, "setenv hf_mode {}; run hf_try; \\", Mode::Trial.name())?;
     writeln!(out, "else echo holdfast: cannot store the count, no trial; fi; fi")
 }
@@ -252,7 +325,7 @@ fn variable(out: &mut impl Write, name: &str, commands: &[&str]) -> fmt::Result 
 /// from a guess.
 pub fn autoboot_txt(state: &SlotState) -> Result<AutobootTxt, Error> {
     let confirmed = state.confirmed.value().ok_or(Error::ConfirmedUnreadable)?;
-    let trial = crate::slots::decide(state).trial.map_or(confirmed, |(slot, _)| slot);
+    let trial = crate::slots::decide(state, Panics::NONE).trial.map_or(confirmed, |(slot, _)| slot);
     Ok(AutobootTxt {
         confirmed: slot_partition(confirmed).number,
         trial: slot_partition(trial).number,

@@ -1,14 +1,14 @@
 //! Which slot boots, and how that changes: a pure state machine.
 //!
 //! What always holds:
-//! - **The confirmed slot has no counter.** A boot of it changes nothing, so no number of power
-//!   cuts can exhaust it.
+//! - **The confirmed slot has no counter.** A boot of it changes nothing on the card, so no number
+//!   of power cuts can exhaust it. What counts its panics is in RAM, see [`crate::panics`].
 //! - Every decision ends with both slots in the list of choices: something is always tried.
 //! - A trial is only ever tried after it was counted down *and* that was stored.
 //! - A value that could not be read is [`Reading::Unreadable`]: it neither confirms a slot nor
 //!   starts a trial.
 
-use crate::{Error, environment::Environment};
+use crate::{Error, environment::Environment, panics::Panics};
 
 /// Stored variable: the slot that was healthy, `a` or `b`.
 pub const VAR_CONFIRMED: &str = "slot_confirmed";
@@ -89,7 +89,8 @@ pub enum Mode {
     Confirmed,
     /// The slot on trial, counted down.
     Trial,
-    /// What is left when the trial or the confirmed slot did not boot, or nothing is known.
+    /// What is left when the trial or the confirmed slot did not boot or panicked again and again,
+    /// or nothing is known.
     Fallback,
 }
 
@@ -235,7 +236,7 @@ impl SlotState {
     /// What is stored after the boot script counted: only a trial that is tried counts.
     #[must_use]
     pub fn counted_down(&self) -> SlotState {
-        match decide(self).trial {
+        match decide(self, Panics::NONE).trial {
             Some((_, left)) => SlotState { trial_left: Reading::Is(left), ..*self },
             None => *self,
         }
@@ -291,9 +292,11 @@ fn write_value<T: Copy>(
 /// | C | unreadable | any | C `fallback`, other `fallback` |
 /// | none, unreadable | T | any | other than T `fallback`, T `fallback` |
 /// | none, unreadable | none, unreadable | any | a `fallback`, b `fallback` |
+/// | three panics in a row, no trial tried | | | the row's two in turned order, both `fallback` |
 ///
 /// When the count cannot be stored, the trial is passed over: an endless trial is worse than none.
-pub fn decide(state: &SlotState) -> Decision {
+/// `panics` is what [`Panics::counted`] gave: none where a trial is tried.
+pub fn decide(state: &SlotState, panics: Panics) -> Decision {
     use Reading::{Absent, Is, Unreadable};
     let calm = |slot: Slot| [confirmed(slot), fallback(slot.other())];
     let fall_back = |slot: Slot| [fallback(slot), fallback(slot.other())];
@@ -307,7 +310,10 @@ pub fn decide(state: &SlotState) -> Decision {
         (Absent | Unreadable, Is(t), _) => (None, fall_back(t.other())),
         (Absent | Unreadable, Absent | Unreadable, _) => (None, fall_back(Slot::A)),
     };
-    Decision { trial, then }
+    match (trial, panics.turned()) {
+        (None, true) => Decision { trial, then: fall_back(then[1].slot) },
+        _ => Decision { trial, then },
+    }
 }
 
 const fn confirmed(slot: Slot) -> Choice {
@@ -349,11 +355,27 @@ mod tests {
     fn the_decision_table_holds() {
         for (row, &(confirmed, trial, trial_left, expected, left)) in TABLE.iter().enumerate() {
             let state = SlotState { confirmed, trial, trial_left };
-            let got: Vec<_> =
-                decide(&state).choices().map(|choice| (choice.slot, choice.mode)).collect();
+            let got = tried(&state, Panics::NONE);
             assert_eq!(got, expected, "row {row}: {state:?}");
             assert_eq!(state.counted_down().trial_left, left, "row {row}: {state:?}");
         }
+        // The last row, which is about each of the others.
+        for &(confirmed, trial, trial_left, expected, _) in TABLE {
+            let state = SlotState { confirmed, trial, trial_left };
+            for panics in Panics::all() {
+                let turned = match *expected {
+                    [(first, _), (second, _)] if panics.turned() => {
+                        vec![(second, Fallback), (first, Fallback)]
+                    }
+                    _ => expected.to_vec(),
+                };
+                assert_eq!(tried(&state, panics), turned, "{panics:?}: {state:?}");
+            }
+        }
+    }
+
+    fn tried(state: &SlotState, panics: Panics) -> Vec<(Slot, Mode)> {
+        decide(state, panics).choices().map(|choice| (choice.slot, choice.mode)).collect()
     }
 
     #[test]

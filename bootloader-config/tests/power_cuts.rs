@@ -9,10 +9,11 @@
 //! - The boot loader is [`decide`] and the two environment copies, nothing else.
 //!
 //! Not modelled: a card that loses what it acknowledged, or a confirmed slot that rots. Those are
-//! for the fallback rows of the decision table, which `hil-tests` boots.
+//! for the fallback rows of the decision table, which `hil-tests` boots, and for `simulator`.
 
 use bootloader_config::environment::{EncodedCopy, Environment, EnvironmentCopy, RawCopy};
 use bootloader_config::layout::ENV_SIZE;
+use bootloader_config::panics::Panics;
 use bootloader_config::slots::{Mode, Reading, Slot, SlotState, TRIAL_ATTEMPTS_MAX, decide};
 
 /// Sequences; the seed is the number.
@@ -104,7 +105,7 @@ impl Card {
     /// The boot loader: the slot that runs, and how.
     fn boot(&mut self, random: &mut Random) -> Result<(Slot, Mode), PowerCut> {
         let state = SlotState::read(&self.read());
-        let decision = decide(&state);
+        let decision = decide(&state, Panics::NONE);
         if let Some((slot, _)) = decision.trial {
             self.store(state.counted_down(), random)?;
             if *self.slot(slot) != Health::Dead {

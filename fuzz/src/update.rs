@@ -6,6 +6,7 @@
 use crate::mode;
 use bootloader_config::environment::{Environment, RawCopy};
 use bootloader_config::layout::ENV_SIZE;
+use bootloader_config::panics::Panics;
 use bootloader_config::rollback::Marks;
 use bootloader_config::slots::{SlotState, decide};
 use protocol::delta::{self as coded, Operation};
@@ -137,7 +138,10 @@ pub fn environment(data: &[u8]) {
     let Ok(mut environment) = Environment::read(first, second) else { return };
     stored(&environment);
     let state = SlotState::read(&environment);
-    let _ = (decide(&state).choices().count(), state.counted_down(), Marks::read(&environment));
+    for panics in Panics::all() {
+        assert!(decide(&state, panics).choices().count() >= 2, "both slots are tried");
+    }
+    let _ = (state.counted_down(), Marks::read(&environment));
     if state.write(&mut environment).is_ok() {
         assert_eq!(SlotState::read(&environment), state, "what was written is read");
         stored(&environment);

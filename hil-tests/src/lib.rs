@@ -12,6 +12,7 @@
 //! | [`samples`] | the sample app: signed, unsigned, torn |
 //! | [`checks`] | looks at a card with tools that are not ours |
 //! | [`damage`] | damage to a card's data partition |
+//! | [`fake_slot`] | slots for the boot loader alone |
 //! | [`soak`] | power cuts without end |
 //! | [`seeded`] | the programs for both: how often, by which seed |
 //! | [`replay`] | power cuts between the writes of an update that was logged |
@@ -39,6 +40,7 @@ pub mod damage;
 pub mod demo;
 pub mod device_tree;
 pub mod error;
+pub mod fake_slot;
 pub mod fleet_server;
 pub mod gateway;
 pub mod limits;

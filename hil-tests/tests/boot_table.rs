@@ -7,17 +7,17 @@
 
 use bootloader_config::environment::{Environment, EnvironmentCopy, RawCopy};
 use bootloader_config::layout::{self, ENV_OFFSETS, ENV_SIZE};
+use bootloader_config::panics::{COUNT_ZONE, LOG_ZONE, Panics, ZONE_MAGIC, ZONE_START};
 use bootloader_config::rollback::{VAR_FLOOR, VAR_SEQUENCE};
 use bootloader_config::slots::{
     Mode, Reading, Slot, SlotState, VAR_CONFIRMED, VAR_TRIAL, VAR_TRIAL_LEFT, decide,
 };
 use hil::board::Board;
 use hil::error::{Error, ensure};
+use hil::fake_slot::{CHOICE, KERNEL_SAYS, TREE, dies, panics, runs, volume};
 use hil::qemu::{MachineSpec, Network, Qemu};
 use hil::{Result, child, device_tree, paths};
 use image_builder::board::UBoot;
-use image_builder::fat::{self, Volume};
-use image_builder::fit::Fit;
 use image_builder::sources::Cache;
 use image_builder::spec::Fault;
 use std::fs::{self, File};
@@ -30,16 +30,10 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Size of the card: a power of two that holds both slots.
 const CARD_SIZE: u64 = 512 << 20;
-/// What the FIT's script prints.
-const CHOICE: &str = "hf-choice ";
-/// What the fake kernel prints.
-const KERNEL_SAYS: &str = "fake kernel runs";
 /// How the boot loader's first line begins.
 const BOOT_LOADER: &str = "U-Boot 20";
 /// What the boot script prints when no choice is left.
 const NOTHING: &str = "holdfast: nothing boots";
-/// Name of the tree that U-Boot looks for on a Raspberry Pi 3 model B.
-const TREE: &str = "bcm2837-rpi-3-b.dtb";
 
 /// What a slot of a card holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +42,10 @@ enum Content {
     WrongDigest,
     /// Its kernel runs.
     Good,
+    /// Its kernel leaves a log as a panic does, and resets.
+    Panics,
+    /// Its kernel resets, and leaves nothing.
+    Resets,
     /// Zeroes.
     Nothing,
 }
@@ -58,6 +56,8 @@ struct Bench {
     tree: PathBuf,
     good: Vec<u8>,
     wrong: Vec<u8>,
+    panics: Vec<u8>,
+    resets: Vec<u8>,
     folder: PathBuf,
 }
 
@@ -71,9 +71,11 @@ impl Bench {
         let tree = folder.join("qemu.dtb");
         device_tree::for_qemu(Board::Rpi3, &dtbs.join(TREE), &tree)?;
         let tree_bytes = fs::read(&tree).expect("just written");
-        let good = volume(&tree_bytes, None)?;
-        let wrong = volume(&tree_bytes, Some(Fault::KernelHash))?;
-        Ok(Self { u_boot, tree, good, wrong, folder })
+        let good = volume(&tree_bytes, &runs(), None)?;
+        let wrong = volume(&tree_bytes, &runs(), Some(Fault::KernelHash))?;
+        let panics = volume(&tree_bytes, &panics(), None)?;
+        let resets = volume(&tree_bytes, &dies(), None)?;
+        Ok(Self { u_boot, tree, good, wrong, panics, resets, folder })
     }
 
     /// A card with these environment copies and slots.
@@ -90,6 +92,8 @@ impl Bench {
             match content {
                 Content::Good => put(partition.offset, &self.good),
                 Content::WrongDigest => put(partition.offset, &self.wrong),
+                Content::Panics => put(partition.offset, &self.panics),
+                Content::Resets => put(partition.offset, &self.resets),
                 Content::Nothing => {}
             }
         }
@@ -106,67 +110,37 @@ impl Bench {
     }
 
     fn start(&self, card: &Path) -> Result<Qemu> {
+        self.start_with(card, Vec::new())
+    }
+
+    fn start_with(&self, card: &Path, arguments: Vec<String>) -> Result<Qemu> {
         Qemu::start(&MachineSpec {
             name: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             boots: self.u_boot.clone(),
             device_tree: Some(self.tree.clone()),
             card: Some(card.to_path_buf()),
             network: Network::None,
+            arguments,
             ..MachineSpec::default()
         })
+    }
+
+    /// What a kernel left in memory before the reset; it is there again after each further one.
+    fn left_in_memory(&self, zones: &[(u32, Vec<u8>)]) -> Vec<String> {
+        let mut arguments = Vec::new();
+        for (address, bytes) in zones {
+            let file = self.folder.join(format!("{address:x}.ram"));
+            fs::write(&file, bytes).expect("a file below the target folder");
+            let file = file.display();
+            arguments.push("-device".into());
+            arguments.push(format!("loader,addr={address:#x},force-raw=on,file={file}"));
+        }
+        arguments
     }
 }
 
 fn unbuilt(error: image_builder::Error) -> Error {
     Error::Story(error.to_string())
-}
-
-/// A slot's FAT volume with its FIT.
-fn volume(tree: &[u8], fault: Option<Fault>) -> Result<Vec<u8>> {
-    let cmdline = format!(
-        "echo {CHOICE}${{hf_slot}} ${{hf_boot}} ${{hf_dev}} ${{hf_console}} ${{trial_left}}\n\
-         setenv bootargs holdfast.boot=${{hf_boot}}\n"
-    );
-    let fit = Fit {
-        description: "boot table",
-        timestamp: 0,
-        kernel: &fake_kernel(),
-        kernel_load: layout::LOAD_RPI.kernel as u32,
-        trees: &[(TREE.into(), tree.to_vec())],
-        cmdline: &cmdline,
-        fault,
-    };
-    let volume = Volume {
-        label: layout::SLOT_FAT_LABEL,
-        id: 1,
-        size: layout::SLOT_FAT_SIZE,
-        hidden_sectors: 0,
-        time: 0,
-    };
-    let files = vec![(layout::FIT_FILE.to_string(), fit.encode())];
-    fat::build(&volume, &files).map_err(unbuilt)
-}
-
-/// An arm64 `Image` (header: the kernel's `Documentation/arch/arm64/booting.rst`) that writes a
-/// line to the PL011 of the Raspberry Pi 3 and waits for ever.
-fn fake_kernel() -> Vec<u8> {
-    const HEADER: usize = 64;
-    let mut code: Vec<u32> = vec![
-        0xd2a7_e401, // movz x1, #0x3f20, lsl #16
-        0xf282_0001, // movk x1, #0x1000
-    ];
-    for byte in format!("{KERNEL_SAYS}\n").bytes() {
-        code.push(0x5280_0002 | u32::from(byte) << 5); // movz w2, #byte
-        code.push(0xb900_0022); // str w2, [x1]
-    }
-    code.extend([0xd503_207f, 0x17ff_ffff]); // wfi; b wfi
-    let mut image = vec![0; HEADER];
-    image[0..4].copy_from_slice(&0x1400_0010u32.to_le_bytes()); // b to behind the header
-    image[16..24].copy_from_slice(&4096u64.to_le_bytes()); // size in memory
-    image[24..32].copy_from_slice(&0xau64.to_le_bytes()); // little endian, 4 KiB pages, anywhere
-    image[56..60].copy_from_slice(b"ARM\x64");
-    image.extend(code.into_iter().flat_map(u32::to_le_bytes));
-    image
 }
 
 fn partition_table() -> [u8; 512] {
@@ -214,7 +188,11 @@ fn choices(console: &str) -> Vec<Vec<String>> {
 
 /// The choices of [`decide`] as the script prints them.
 fn expected(state: &SlotState) -> Vec<(Slot, Mode)> {
-    decide(state).choices().map(|choice| (choice.slot, choice.mode)).collect()
+    expected_after(state, Panics::NONE)
+}
+
+fn expected_after(state: &SlotState, panics: Panics) -> Vec<(Slot, Mode)> {
+    decide(state, panics).choices().map(|choice| (choice.slot, choice.mode)).collect()
 }
 
 fn chosen(console: &str) -> Vec<(Slot, Mode)> {
@@ -255,7 +233,7 @@ fn row(bench: &Bench, variables: &[(&str, &str)]) -> Result {
     let (got, want) = (SlotState::read(&after), state.counted_down());
     ensure(got == want, || format!("{variables:?}: stored {got:?}, not {want:?}"))?;
     // A boot without a trial writes nothing: the confirmed slot has no counter.
-    if decide(&state).trial.is_none() {
+    if decide(&state, Panics::NONE).trial.is_none() {
         ensure(before == after, || format!("{variables:?}: the environment was written"))?;
     }
     Ok(())
@@ -440,6 +418,151 @@ fn the_watchdog_runs_before_the_kernel_does_unless_the_tree_names_another() -> R
         machine.console.expect(CHOICE, LIMIT)?;
         let (index, _) = machine.console.expect_any(&[KERNEL_SAYS, BOOT_LOADER], LIMIT)?;
         ensure((index == 0) == enters, || format!("{named}: {}", machine.console.text()))?;
+    }
+    Ok(())
+}
+
+/// A zone of memory as the kernel lays it out.
+fn zone(magic: u32, start: u32, content: &[u8]) -> Vec<u8> {
+    let words = [magic, start, content.len() as u32].map(u32::to_le_bytes);
+    [words.as_flattened(), content].concat()
+}
+
+/// The words of a zone in a running machine.
+fn memory(machine: &mut Qemu, address: u32, words: usize) -> Result<Vec<u32>> {
+    let text = machine.control()?.monitor(&format!("xp /{words}wx {address:#x}"))?;
+    let words = text.split_whitespace().filter_map(|word| word.strip_prefix("0x"));
+    Ok(words.filter_map(|word| u32::from_str_radix(word, 16).ok()).collect())
+}
+
+/// Each row of the table of counting, with the states that differ in it.
+#[test]
+fn panics_are_counted_and_turn_the_slots_round_as_the_table_says() -> Result {
+    let bench = Bench::new("panics")?;
+    for (confirmed, trial, left) in
+        [("a", "", ""), ("b", "", ""), ("a", "b", "2"), ("a", "b", "0"), ("", "", "")]
+    {
+        let variables = [(VAR_CONFIRMED, confirmed), (VAR_TRIAL, trial), (VAR_TRIAL_LEFT, left)];
+        let card = bench.card(&environment(&variables), [Content::WrongDigest; 2]);
+        let state = SlotState::read(&environment_on(&card));
+        for before in Panics::all() {
+            for new_log in [false, true] {
+                let card = bench.card(&environment(&variables), [Content::WrongDigest; 2]);
+                let log = zone(ZONE_MAGIC, if new_log { 5 } else { 0 }, b"a log");
+                let count = match before {
+                    Panics::NONE => zone(ZONE_MAGIC, 0, b""),
+                    before => zone(ZONE_MAGIC, 0, &before.record()),
+                };
+                let trying = decide(&state, Panics::NONE).trial.is_some();
+                let after = before.counted(trying, new_log);
+                let told = format!("{variables:?}, {before:?}, new log {new_log}");
+                let zones = [(LOG_ZONE, log.clone()), (COUNT_ZONE, count)];
+                counted(&bench, &card, &zones, (&state, after))
+                    .map_err(|error| Error::Story(format!("{told}: {error}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Boots a card with this left in memory; what is tried, and what is in memory afterwards.
+fn counted(
+    bench: &Bench,
+    card: &Path,
+    zones: &[(u32, Vec<u8>)],
+    (state, after): (&SlotState, Panics),
+) -> Result {
+    let mut machine = bench.start_with(card, bench.left_in_memory(zones))?;
+    machine.console.expect(NOTHING, LIMIT)?;
+    let console = machine.console.text();
+    let (got, want) = (chosen(&console), expected_after(state, after));
+    ensure(got == want, || format!("got {got:?}, not {want:?}\n{console}"))?;
+    let stored = memory(&mut machine, COUNT_ZONE, 9)?;
+    let bytes: Vec<u8> = stored.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let right = match after {
+        Panics::NONE => stored[1..3] == [0, 0],
+        after => bytes == zone(ZONE_MAGIC, 0, &after.record()),
+    };
+    ensure(right, || format!("{after:?} is stored as {stored:x?}"))?;
+    let log = memory(&mut machine, LOG_ZONE + ZONE_START, 1)?;
+    ensure(log == [0], || format!("the log is not marked as counted: {log:x?}"))
+}
+
+/// What is no count is none: neither a log in its place nor memory that nobody wrote.
+#[test]
+fn memory_that_holds_no_count_is_left_as_it_is() -> Result {
+    let bench = Bench::new("no-count")?;
+    let variables = [(VAR_CONFIRMED, "a")];
+    let card = bench.card(&environment(&variables), [Content::WrongDigest; 2]);
+    let state = SlotState::read(&environment_on(&card));
+    let count = Panics::all().last().expect("there are some").record();
+    let wrong = |at: usize, byte: u8| {
+        let mut record = count;
+        record[at] = byte;
+        record.to_vec()
+    };
+    let last = count.len() - 1;
+    for (what, zones) in [
+        ("no magic", [zone(ZONE_MAGIC ^ 1, 5, b"a log"), zone(ZONE_MAGIC ^ 1, 0, &count)]),
+        ("an unknown digit", [zone(ZONE_MAGIC, 0, b""), zone(ZONE_MAGIC, 0, &wrong(last, b'6'))]),
+        ("another word", [zone(ZONE_MAGIC, 0, b""), zone(ZONE_MAGIC, 0, &wrong(last - 7, b'P'))]),
+        (
+            "a longer text",
+            [zone(ZONE_MAGIC, 0, b""), zone(ZONE_MAGIC, 0, &[&count[..], b"0"].concat())],
+        ),
+    ] {
+        let [log, old] = zones;
+        let zones = [(LOG_ZONE, log.clone()), (COUNT_ZONE, old.clone())];
+        let mut machine = bench.start_with(&card, bench.left_in_memory(&zones))?;
+        machine.console.expect(NOTHING, LIMIT)?;
+        let got = chosen(&machine.console.text());
+        let want = expected(&state);
+        ensure(got == want, || format!("{what}: got {got:?}, not {want:?}"))?;
+        for (address, bytes) in [(LOG_ZONE, log), (COUNT_ZONE, old)] {
+            let found = memory(&mut machine, address, bytes.len() / 4)?;
+            let found: Vec<u8> = found.iter().flat_map(|word| word.to_le_bytes()).collect();
+            ensure(bytes.starts_with(&found), || format!("{what}: {address:#x} was written"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The memory that counts is the machine's own: it outlives its resets, and not its power.
+#[test]
+fn three_panics_in_a_row_give_the_other_slot_three_boots_and_a_power_cut_none() -> Result {
+    let bench = Bench::new("resets")?;
+    let calm = environment(&[(VAR_CONFIRMED, "a")]);
+    let (a, b) = ((Slot::A, Mode::Confirmed), (Slot::B, Mode::Fallback));
+    for (slots, want) in [
+        ([Content::Panics, Content::Panics], vec![a, a, a, b, b, b, a, a, a, b]),
+        ([Content::Panics, Content::Resets], vec![a, a, a, b, b, b, a]),
+        ([Content::Panics, Content::Good], vec![a, a, a, b]),
+        ([Content::Resets, Content::Good], vec![a; 8]),
+    ] {
+        let card = bench.card(&calm, slots);
+        let before = environment_on(&card);
+        for _ in 0..2 {
+            let mut machine = bench.start(&card)?;
+            for _ in 0..want.len() {
+                machine.console.expect(CHOICE, LIMIT)?;
+            }
+            let mut got = chosen(&machine.console.text());
+            got.truncate(want.len());
+            machine.kill();
+            ensure(got == want, || format!("got {got:?}, not {want:?}"))?;
+        }
+        ensure(before == environment_on(&card), || "the environment was written".into())?;
+    }
+    // The power goes after two panics, each time.
+    let card = bench.card(&calm, [Content::Panics, Content::Good]);
+    for _ in 0..3 {
+        let mut machine = bench.start(&card)?;
+        for _ in 0..2 {
+            machine.console.expect(CHOICE, LIMIT)?;
+        }
+        let got = chosen(&machine.console.text());
+        ensure(got.iter().all(|choice| *choice == a), || format!("got {got:?}"))?;
+        machine.kill();
     }
     Ok(())
 }

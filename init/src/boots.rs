@@ -22,6 +22,7 @@
 
 use crate::{Result, error::At, files};
 use board_support::watchdog::SOFTDOG_PANIC;
+use bootloader_config::panics::Panics;
 use protocol::control::{BootReason, BootRecord};
 use std::{
     fs,
@@ -32,7 +33,7 @@ use std::{
 pub const RECORD: &str = "/data/system/boots.jsonl";
 /// The reason of an ordered reboot, written before it.
 pub const REASON: &str = "/data/system/boot-reason.json";
-/// Where the kernel keeps what it said before it died.
+/// Where the kernel keeps what it said before it died, and the boot loader its count of panics.
 const PSTORE: &str = "/sys/fs/pstore";
 /// Where that is kept.
 const PSTORE_SAVED: &str = "/data/system/pstore";
@@ -117,6 +118,9 @@ fn save_pstore(from: &Path, to: &Path) -> Result<Kept> {
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = fs::read(&path).unwrap_or_default();
+        if Panics::of_file(&bytes).is_some() {
+            continue; // stays until the system is healthy
+        }
         kept.console |= name.starts_with("console-");
         if name.starts_with("dmesg-") {
             kept.panic.get_or_insert_with(|| last_words(&String::from_utf8_lossy(&bytes)));
@@ -132,6 +136,28 @@ fn save_pstore(from: &Path, to: &Path) -> Result<Kept> {
     }
     forget_old(to);
     Ok(kept)
+}
+
+/// The boot loader's count of panics in a row without a healthy boot between: it lies among the
+/// logs, see [`bootloader_config::panics`].
+pub fn panics_in_a_row() -> Panics {
+    counts(Path::new(PSTORE)).first().map_or(Panics::NONE, |(_, panics)| *panics)
+}
+
+/// The system is healthy: takes the count away.
+pub fn forget_panics() -> Result<()> {
+    remove_counts(Path::new(PSTORE))
+}
+
+fn counts(directory: &Path) -> Vec<(PathBuf, Panics)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let count = |path: PathBuf| Panics::of_file(&fs::read(&path).ok()?).map(|count| (path, count));
+    paths.filter_map(count).collect()
+}
+
+fn remove_counts(directory: &Path) -> Result<()> {
+    counts(directory).iter().try_for_each(|(path, _)| fs::remove_file(path).at("remove", path))
 }
 
 fn forget_old(directory: &Path) {
@@ -279,6 +305,24 @@ mod tests {
         assert_eq!(fs::read_dir(&from).unwrap().count(), 0);
         assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
         assert_eq!(save_pstore(&from, &to).unwrap(), Kept::default());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_count_of_panics_is_no_log_and_stays_until_it_is_taken_away() {
+        let dir = std::env::temp_dir().join(format!("holdfast-count-{}", std::process::id()));
+        let (from, to) = (dir.join("from"), dir.join("to"));
+        fs::create_dir_all(&from).unwrap();
+        fs::write(from.join("dmesg-ramoops-2"), "panics 4").unwrap();
+        assert_eq!(save_pstore(&from, &to).unwrap(), Kept::default());
+        assert!(!to.exists(), "it is not kept as a log");
+        let count = |from: &Path| counts(from).first().map(|(_, panics)| panics.count());
+        assert_eq!(count(&from), Some(4));
+        fs::write(from.join("dmesg-ramoops-0"), "Panic#1 Part1\n").unwrap();
+        remove_counts(&from).unwrap();
+        assert_eq!(count(&from), None);
+        assert!(from.join("dmesg-ramoops-0").exists(), "a log is not taken for a count");
+        remove_counts(&dir.join("none")).unwrap();
         fs::remove_dir_all(&dir).unwrap();
     }
 

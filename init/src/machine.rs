@@ -23,7 +23,10 @@ use crate::{
     watchdog::Keeper,
 };
 use board_support::{Board, board::BOARD_FILE, button::Press};
-use bootloader_config::slots::Reading;
+use bootloader_config::{
+    panics::{Panics, TURN},
+    slots::Reading,
+};
 use protocol::{
     control::{BootKind, BootReason, BootRecord, INIT_SOCKET, SlotName},
     device::DeviceConfig,
@@ -52,6 +55,8 @@ pub struct Machine {
     pub(crate) config: DeviceConfig,
     pub(crate) hostname: String,
     pub(crate) reason: BootReason,
+    /// Panics in a row before this boot.
+    panics: Panics,
     pub(crate) warnings: Vec<String>,
     pub(crate) supervisor: Supervisor,
     pub(crate) logs: Vec<Log>,
@@ -116,6 +121,7 @@ impl Machine {
             config,
             hostname,
             reason,
+            panics: boots::panics_in_a_row(),
             warnings: Vec::new(),
             supervisor,
             logs,
@@ -349,6 +355,9 @@ impl Machine {
 
     fn became_healthy(&mut self, now: u64) {
         kmsg::notice("healthy");
+        if let Err(error) = boots::forget_panics() {
+            self.warn(error.to_string());
+        }
         let running = slots::slot(self.facts.slot);
         let (sequence, floor) = (self.facts.release.sequence, self.facts.release.floor);
         let confirmed = self.slot_state().map(|state| state.confirmed);
@@ -412,6 +421,12 @@ impl Machine {
                 if let Err(error) = self.change(|state| Ok(state.drop_trial())) {
                     self.warn(error.to_string());
                 }
+            }
+            _ if self.panics.turned() && state.confirmed != Reading::Is(running) => {
+                let (running, other) = (running.name(), running.other().name());
+                self.warn(format!(
+                    "slot {other} panicked {TURN} times in a row, running slot {running}: {why}"
+                ));
             }
             _ => self.warn(format!("booted slot {} as fallback: {why}", running.name())),
         }

@@ -86,7 +86,7 @@ pub enum BootKind {
     /// A trial of a new release.
     Trial,
     /// A trial was pending and could not be, or was no longer to be, booted; or the confirmed slot
-    /// did not load.
+    /// did not load, or panicked three times in a row.
     Fallback,
 }
 

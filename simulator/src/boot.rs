@@ -7,7 +7,8 @@ use crate::loss::Loss;
 use crate::ports::{Place, number, slot, slot_state};
 use crate::release::Behaviour;
 use crate::world::{BEGIN, Handle, Holds, Machine};
-use bootloader_config::slots::{Choice, Mode, Reading, decide};
+use bootloader_config::panics::{Panics, TURN};
+use bootloader_config::slots::{Choice, Mode, Reading, SlotState, decide};
 use bootloader_config::store;
 use init::boots::{Evidence, reason};
 use protocol::control::{BootKind, BootReason, BootRecord, SlotName};
@@ -42,8 +43,9 @@ pub fn start(world: &Handle) -> bool {
 /// What the boot script does, up to the jump into a kernel.
 fn boot_loader(world: &Handle) -> Option<Choice> {
     let state = slot_state(world);
-    let decision = decide(&state);
+    let decision = decide(&state, count_panics(world, &state));
     if let Some((trial, _)) = decision.trial {
+        world.change().ledger.panics = 0;
         let counts = world.look().bug != Some(Bug::TrialIsNotCounted);
         let stored =
             !counts || store::commit(&mut world.clone(), |state| Ok(state.counted_down())).is_ok();
@@ -64,6 +66,26 @@ fn boot_loader(world: &Handle) -> Option<Choice> {
         world.change().violated(format!("no slot boots: {state:?}"));
     }
     found
+}
+
+/// What the boot script does with the memory that outlives a reset.
+fn count_panics(world: &Handle, state: &SlotState) -> Panics {
+    let trial = decide(state, Panics::NONE).trial.is_some();
+    let mut world = world.change();
+    let counts = world.bug != Some(Bug::PanicsAreNotCounted);
+    let every_boot = world.bug == Some(Bug::BootsAreTakenForPanics);
+    let machine = &mut world.machine;
+    let new_log = std::mem::take(&mut machine.new_log) && counts || every_boot;
+    machine.panics = machine.panics.counted(trial, new_log);
+    let panics = machine.panics;
+    if panics != Panics::NONE {
+        world.note(format!("boot loader: {panics:?} in a row"));
+    }
+    if panics.turned() && world.ledger.panics < TURN {
+        let seen = world.ledger.panics;
+        world.violated(format!("a slot is passed over after {seen} panics in a row"));
+    }
+    panics
 }
 
 /// The bug: one more boot of the confirmed slot is counted; `Some(false)`: it has none left.
@@ -131,9 +153,12 @@ fn kernel(world: &Handle, choice: Choice) -> bool {
     // Unique among the boots that left a trace: one that left none is as if it had never been.
     let boot_id = format!("boot-{:016x}", world.key());
     let machine = &mut world.machine;
+    let panicked = matches!(crash, Some(BootReason::Panic(_)));
+    machine.new_log |= panicked;
     machine.crash = crash.or(machine.crash.take());
     (machine.running, machine.mode, machine.release) = (running, choice.mode, release);
     (machine.boot_id, machine.gate_decided) = (boot_id, false);
+    world.ledger.panics = world.ledger.panics.saturating_add(u8::from(panicked));
     up
 }
 
@@ -159,7 +184,6 @@ fn init(world: &Handle) -> bool {
         let evidence =
             Evidence { panic, recorded, watchdog, memory_kept: false, data: true, fallback };
         machine.reason = reason(evidence);
-        machine.panics = 0;
         (machine.mode, machine.running)
     };
     let Some(passed_over) = record(world) else { return false };
@@ -262,6 +286,13 @@ pub fn gate(world: &Handle) {
     let running = world.look().machine.running;
     let healthy = matches!(world.look().holds(running),
         Holds::Whole(release) if release.behaviour == Behaviour::Healthy);
+    if healthy {
+        let mut world = world.change();
+        world.ledger.panics = 0;
+        if world.bug != Some(Bug::PanicsAreNotForgotten) {
+            world.machine.panics = Panics::NONE;
+        }
+    }
     let on_trial = world.look().machine.mode == Mode::Trial;
     let confirmed = slot_state(world).confirmed == Reading::Is(slot(running));
     match (healthy, on_trial) {
@@ -313,8 +344,8 @@ pub fn reboot(world: &Handle, reason: &BootReason) -> bool {
     let mut world = world.change();
     world.note(format!("reboot: {reason:?}"));
     world.settle(Loss::Nothing);
-    let (crash, panics) = (world.machine.crash.take(), world.machine.panics);
-    world.machine = Machine { powered: true, crash, panics, ..Machine::off() };
+    let Machine { crash, panics, new_log, .. } = world.machine.clone();
+    world.machine = Machine { powered: true, crash, panics, new_log, ..Machine::off() };
     true
 }
 

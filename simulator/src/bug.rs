@@ -16,6 +16,12 @@ pub enum Bug {
     TrialIsNotCounted,
     /// The environment is written over the copy that is in use.
     EnvironmentIsOverwritten,
+    /// The boot loader does not look for logs of panics.
+    PanicsAreNotCounted,
+    /// init leaves the count of panics when the system is healthy.
+    PanicsAreNotForgotten,
+    /// The boot loader counts each boot as a panic.
+    BootsAreTakenForPanics,
     /// init confirms a trial as soon as it has come up.
     ConfirmedBeforeHealthy,
 }

@@ -118,7 +118,8 @@ fn disturb(world: &Handle, random: &mut fastrand::Rng) {
         1 => world.disk.spoil(Block::Chunk(target, random.u32(..SLOT_CHUNKS))),
         2 => world.rot(target, random.u32(..SLOT_CHUNKS)),
         3 if stands_in => {
-            world.rot(running, 0);
+            // Its kernel, or its root.
+            world.rot(running, random.u32(..SLOT_CHUNKS));
             world.machine.powered = false;
         }
         _ => {}

@@ -60,6 +60,8 @@ pub enum Order {
     LoseData,
     /// The power goes and comes back.
     Restart,
+    /// A person reboots.
+    Reboot,
 }
 
 /// What is done, one after the other.
@@ -249,6 +251,7 @@ impl Handle {
                 world.machine.powered = false;
             }
             Order::Restart => self.change().machine.powered = false,
+            Order::Reboot => return boot::reboot(self, &BootReason::Reboot("asked".into())),
         }
         true
     }

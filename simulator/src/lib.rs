@@ -15,8 +15,8 @@
 //! - **A torn environment**: its two copies are written like everything else.
 //! - **Sectors that cannot be read** until they are written: of the slot that is written, and of
 //!   one copy of the environment at a time.
-//! - **Bit rot** in the slot that does not run; in the kernel of the one that runs, when the next
-//!   boot meets it and the other slot boots.
+//! - **Bit rot** in the slot that does not run; in the kernel or the root of the one that runs,
+//!   when the next boot meets it and the other slot boots.
 //! - **The network**: lost connections, truncated and damaged answers, old and repeated messages.
 //! - **Loss of the data partition** as a whole.
 //! - **Releases** that do not load, panic, hang, or never become healthy.
@@ -29,7 +29,8 @@
 //!
 //! Something always boots. The slot that runs and the confirmed one are never written, nor is one
 //! that is on trial. What is staged is whole and synced; what is confirmed was whole and healthy.
-//! What runs is not below the floor, but to stand in for a slot that does not boot. A release
+//! What runs is not below the floor, but to stand in for a slot that does not boot. No slot is
+//! passed over but for three panics in a row that no healthy boot came between. A release
 //! whose trial ended is not tried again untold. No chunk is fetched that is on the card. Once the
 //! faults stop, the update completes without a person.
 //!

@@ -155,6 +155,29 @@ pub const ALL: &[Scenario] = &[
         runs: 2,
         ending: (Confirmed, None),
     },
+    Scenario {
+        name: "a confirmed slot whose root rots is passed over after three panics and repaired",
+        plan: &[(AtRest, Deploy(2)), (AtRest, Rot(true, 1)), (AtRest, Order::Restart)],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a slot below the floor stands in for a confirmed one whose root rots",
+        plan: &[(AtRest, Deploy(3)), (AtRest, Rot(true, 2)), (AtRest, Order::Restart)],
+        runs: 3,
+        ending: (Confirmed, None),
+    },
+    Scenario {
+        name: "a person reboots while a slot whose root rotted is repaired",
+        plan: &[
+            (AtRest, Deploy(2)),
+            (AtRest, Rot(true, 1)),
+            (AtRest, Order::Restart),
+            (During(Downloading), Order::Reboot),
+        ],
+        runs: 2,
+        ending: (Confirmed, None),
+    },
 ];
 
 thread_local! {

@@ -10,6 +10,7 @@ use crate::files::Files;
 use crate::loss::Loss;
 use crate::release::{self, CHUNK, Container, Deltas, Release, SLOT_CHUNKS};
 use bootloader_config::environment::Environment;
+use bootloader_config::panics::Panics;
 use bootloader_config::slots::Mode;
 use protocol::control::BootReason;
 use std::cell::{Ref, RefCell, RefMut};
@@ -43,8 +44,10 @@ pub struct Machine {
     pub gate_decided: bool,
     /// Why the boot before this one ended, where RAM and chips remember it.
     pub crash: Option<BootReason>,
-    /// Panics in a row that nobody collected, as the boot loader counts them in RAM.
-    pub panics: u8,
+    /// The last kernel left a log of its panic that the boot loader has not counted.
+    pub new_log: bool,
+    /// Panics in a row, as the boot loader counts them.
+    pub panics: Panics,
 }
 
 /// The fleet server, its mirror and the network.
@@ -98,6 +101,8 @@ pub struct Ledger {
     pub cuts: u32,
     /// Boots, also those that came to nothing.
     pub boots: u32,
+    /// Panics since the power came, a boot was healthy, or a trial began.
+    pub panics: u8,
     /// Chunks that were fetched whole.
     pub fetched: u32,
     /// Chunks that were fetched as changes to what runs.
@@ -313,6 +318,7 @@ impl World {
     /// The power goes.
     pub fn lose_power(&mut self, loss: Loss) {
         self.ledger.cuts += 1;
+        self.ledger.panics = 0;
         self.note(format!("the power is gone; lost: {loss:?}"));
         self.settle(loss);
         self.machine = Machine::off();
@@ -357,7 +363,8 @@ impl Machine {
             boot_id: String::new(),
             gate_decided: false,
             crash: None,
-            panics: 0,
+            new_log: false,
+            panics: Panics::NONE,
         }
     }
 }

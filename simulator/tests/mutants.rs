@@ -76,6 +76,21 @@ fn every_bug_of_the_world_around_it_is_caught() {
         (Bug::NameIsNotSynced, "a release that panics falls back", "staged again untold"),
         (Bug::TrialIsNotCounted, "a release that panics falls back", "resets without end"),
         (
+            Bug::PanicsAreNotCounted,
+            "a confirmed slot whose root rots is passed over after three panics and repaired",
+            "resets without end",
+        ),
+        (
+            Bug::PanicsAreNotForgotten,
+            "a person reboots while a slot whose root rotted is repaired",
+            "a slot is passed over after 0 panics in a row",
+        ),
+        (
+            Bug::BootsAreTakenForPanics,
+            "a confirmed slot whose root rots is passed over after three panics and repaired",
+            "a slot is passed over after 2 panics in a row",
+        ),
+        (
             Bug::EnvironmentIsOverwritten,
             "a release that is never healthy falls back to the second one",
             "release 1 runs, not 2",

@@ -149,3 +149,18 @@ fn cuts_around_bit_rot_in_the_target() {
 fn cuts_around_bit_rot_in_the_kernel() {
     swept("a confirmed slot whose kernel rots is passed over and repaired");
 }
+
+#[test]
+fn cuts_around_bit_rot_in_the_root() {
+    swept("a confirmed slot whose root rots is passed over after three panics and repaired");
+}
+
+#[test]
+fn cuts_around_bit_rot_in_the_root_above_the_floor() {
+    swept("a slot below the floor stands in for a confirmed one whose root rots");
+}
+
+#[test]
+fn cuts_around_a_reboot_while_a_root_is_repaired() {
+    swept("a person reboots while a slot whose root rotted is repaired");
+}

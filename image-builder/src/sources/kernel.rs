@@ -4,6 +4,7 @@ use super::cache::{Cache, Workshop};
 use super::lock::Part;
 use super::{failed, kconfig};
 use crate::{Error, Result, board::workspace_root};
+use bootloader_config::layout::{RAMOOPS_ADDRESS, RAMOOPS_CONSOLE, RAMOOPS_RECORD, RAMOOPS_SIZE};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,16 +15,6 @@ const RECIPE: &str = "kernel 1";
 pub(super) const CROSS: &str = "aarch64-linux-gnu-";
 /// Fixed, so that the same inputs give the same bytes.
 const BUILD_TIME: &str = "2025-01-01T00:00:00Z";
-
-/// Where the kernel's log survives a reset, for pstore: 176 MiB into RAM, which every board has and
-/// nothing in the boot uses (see `bootloader_config::layout::LoadAddresses`).
-const RAMOOPS_ADDRESS: u32 = 0x0b00_0000;
-/// All of it: one record of a crash or more, and the console's last lines.
-const RAMOOPS_SIZE: u32 = 0x4_0000;
-/// One crash record.
-const RAMOOPS_RECORD: u32 = 0x1_0000;
-/// The console's ring.
-const RAMOOPS_CONSOLE: u32 = 0x1_0000;
 
 /// A built kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
