@@ -38,7 +38,7 @@ struct Seen {
     after: HashSet<u64>,
 }
 
-/// Cuts a scenario everywhere.
+/// Cuts a scenario everywhere, but for its beginning where it has one that is not to be cut.
 ///
 /// # Errors
 /// The first run that does not end well: where the power went, and everything that happened.
@@ -48,7 +48,8 @@ pub fn sweep(scenario: &Scenario, depth: Depth, bug: Option<Bug>) -> Result<Swep
     clean.change().bug = bug;
     clean.change().record();
     scenario.finish(&clean).map_err(|error| named("without a cut".into(), error))?;
-    let worlds = clean.change().recorded();
+    let mut worlds = clean.change().recorded();
+    worlds.retain(|world| world.outside.order >= scenario.uncut);
     let mut swept = Swept { operations: clean.look().power.operations, ..Swept::default() };
     let mut seen = Seen::default();
     for world in worlds {
