@@ -80,7 +80,11 @@ fn mounts(paths: &Paths, snap: &Snap, place: &Place, mount: PathBuf) -> Vec<Moun
         writable,
         executable,
     };
-    let tmpfs = |target: &str, mode| Mount::Tmpfs { target: target.into(), size: TMP_SIZE, mode };
+    let owner = Identity { uid: 0, gid: 0 };
+    let tmpfs = |target: &str, mode| {
+        let target = target.into();
+        Mount::Tmpfs { target, size: TMP_SIZE, mode, owner }
+    };
     vec![
         Mount::Proc,
         Mount::Dev,

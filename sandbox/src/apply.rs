@@ -11,7 +11,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec},
     fs::{Gid, Mode, OFlags, Uid},
     io::Errno,
-    mount::{MountFlags, MountPropagationFlags, UnmountFlags},
+    mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags},
     process::{DumpableBehavior, Rlimit},
     thread::{CapabilitiesSecureBits, CapabilitySets, LinkNameSpaceType, UnshareFlags},
 };
@@ -94,7 +94,10 @@ fn step(
         }
         Op::WorkingDirectory(path) => rustix::process::chdir(path.as_c_str())?,
         Op::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
-        Op::Reaper => become_reaper(rest)?,
+        Op::Join(process, kinds) => {
+            rustix::thread::move_into_thread_name_spaces(exec::borrow(process), *kinds)?;
+        }
+        Op::Reaper(background) => become_reaper(rest, *background)?,
         Op::Landlock(ruleset) => ruleset.enforce()?,
         Op::Seccomp(filter) => filter.install()?,
         Op::Execute(image) => {
@@ -126,6 +129,13 @@ fn mount_step(op: &Op) -> Result<(), Errno> {
                 None,
             )
         }
+        Op::Attach { tree, target } => rustix::mount::move_mount(
+            tree.as_fd(),
+            c"",
+            rustix::fs::CWD,
+            target.as_c_str(),
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        ),
         Op::Attributes { target, set, clear, recursive } => {
             mount_attr::change(target, *set, *clear, *recursive)
         }
@@ -214,13 +224,13 @@ fn end_if_orphaned(report: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Forks: the child goes on with the plan, this process stays as process 1 of the namespace until
 /// it ends.
-fn become_reaper(rest: &[Step]) -> Result<(), Errno> {
+fn become_reaper(rest: &[Step], background: Option<RawFd>) -> Result<(), Errno> {
     // It runs as the app's user and holds a copy of the caller's memory: nobody may look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let Side::Parent(program, pidfd) = fork_into(0, None)? else { return Ok(()) };
     let _ = pidfd.as_raw_fd();
     std::mem::forget(pidfd);
-    exec::close_all();
+    exec::close_all_but(background);
     for step in rest {
         if let Op::Seccomp(filter) = &step.op
             && filter.install().is_err()
@@ -228,5 +238,5 @@ fn become_reaper(rest: &[Step]) -> Result<(), Errno> {
             exit_now(CONFINEMENT_FAILED);
         }
     }
-    exit_now(signals::reap_until(program))
+    exit_now(signals::reap_until(program, background))
 }

@@ -148,7 +148,8 @@ pub enum Root {
 pub enum Mount {
     /// A file or directory of the caller's view.
     Bind {
-        /// Path in the caller's view.
+        /// Path in the caller's view. `/proc/self/fd/N` is what descriptor N refers to, whatever
+        /// has its name when the process is started; it must stay open until then.
         source: PathBuf,
         /// Path in the process's view.
         target: PathBuf,
@@ -170,6 +171,15 @@ pub enum Mount {
         size: u64,
         /// Permission bits of its root.
         mode: u32,
+        /// User and group of its root.
+        owner: Identity,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it leads, in the process's view.
+        to: PathBuf,
+        /// Path in the process's view.
+        target: PathBuf,
     },
     /// `/proc` of the process's own pid namespace, without what tells of the host.
     Proc,

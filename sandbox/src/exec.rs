@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use std::{
     ffi::{CString, c_char},
-    os::fd::RawFd,
+    os::fd::{BorrowedFd, RawFd},
     ptr,
 };
 
@@ -60,10 +60,37 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(result as i32).map(drop)
 }
 
-/// Closes everything; for the reaper, which talks to nobody.
-pub(crate) fn close_all() {
-    // SAFETY: plain numbers; nothing in this process uses a descriptor afterwards.
-    unsafe { libc::syscall(libc::SYS_close_range, 0_u32, u32::MAX, 0) };
+/// Closes everything but one; for the reaper, which talks to nobody else.
+pub(crate) fn close_all_but(kept: Option<RawFd>) {
+    let close = |first: u32, last: u32| {
+        // SAFETY: plain numbers; nothing in this process uses another descriptor afterwards.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    };
+    match kept.and_then(|fd| u32::try_from(fd).ok()) {
+        None => close(0, u32::MAX),
+        Some(fd) => {
+            if fd > 0 {
+                close(0, fd - 1);
+            }
+            close(fd + 1, u32::MAX);
+        }
+    }
+}
+
+/// A number of a descriptor that the plan keeps open.
+pub(crate) fn borrow(number: &RawFd) -> BorrowedFd<'_> {
+    // SAFETY: descriptors of a plan are open until the program is executed.
+    unsafe { BorrowedFd::borrow_raw(*number) }
+}
+
+/// Writes one byte and closes.
+pub(crate) fn tell_and_close(number: RawFd) {
+    let byte = [1_u8];
+    // SAFETY: `byte` lives throughout the call; the number is used nowhere afterwards.
+    unsafe {
+        libc::write(number, byte.as_ptr().cast(), 1);
+        libc::close(number);
+    }
 }
 
 fn check(result: i32) -> Result<i32, Errno> {

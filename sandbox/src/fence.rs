@@ -42,7 +42,8 @@ const IOCTL_DEV: u64 = 1 << 15;
 const BIND_TCP: u64 = 1;
 const CONNECT_TCP: u64 = 1 << 1;
 /// Scopes: abstract sockets and signals.
-const SCOPES: u64 = 3;
+const SCOPES: u64 = 1 | SCOPE_SIGNAL;
+const SCOPE_SIGNAL: u64 = 1 << 1;
 
 /// Device nodes are never made, so those two rights are in no rule.
 const ALL_FILES: u64 = READ | EXECUTE | WRITE | MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV;
@@ -132,6 +133,11 @@ pub(crate) fn build(
         }
     }
     Ok((Some(ruleset), report))
+}
+
+/// Processes of other domains can be signalled too.
+pub(crate) fn let_signals_out(ruleset: &mut Ruleset) {
+    ruleset.handled.scoped &= !SCOPE_SIGNAL;
 }
 
 /// Version of the running kernel's Landlock, 0 without any.

@@ -11,6 +11,7 @@
 //! | `plan` | value to list of steps, in the caller, before anything is started |
 //! | `view`, `skeleton` | the steps that make its `/`; mount points that a read-only directory lacks |
 //! | `user_namespace` | made and mapped beforehand, in the caller, and entered late |
+//! | `orphans` | which process a program left behind when it went into the background |
 //! | `apply` | list of steps to system calls, in the new process |
 //! | `clone`, `exec`, `landlock`, `mount_attr`, `netdevice`, `seccomp`, `signals` | what rustix does not wrap; the only `unsafe` |
 //!
@@ -33,6 +34,7 @@ pub mod fence;
 mod landlock;
 mod mount_attr;
 mod netdevice;
+mod orphans;
 mod plan;
 pub mod process;
 pub mod profile;
@@ -49,7 +51,7 @@ pub use confinement::{
     CgroupPlace, Confinement, IdMap, Identity, Landlock, Mount, Namespaces, Ports, Root,
 };
 pub use error::Error;
-pub use process::{Process, Stdio};
+pub use process::{PROGRAM_PID, Process, Stdio};
 pub use profile::Profile;
 pub use rustix::process::{Pid, Resource, Signal};
-pub use spawn::{Spawned, spawn};
+pub use spawn::{Spawned, join, spawn};

@@ -17,12 +17,13 @@ use rustix::{
     fs::{Mode, OFlags},
     mount::MountFlags,
     process::{Resource, Signal},
+    thread::ThreadNameSpaceType,
     time::ClockId,
 };
 use std::{
     ffi::{CString, OsStr},
     os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -51,6 +52,11 @@ pub(crate) enum Op {
         source: CString,
         target: CString,
         recursive: bool,
+    },
+    /// Puts a detached mount in its place.
+    Attach {
+        tree: OwnedFd,
+        target: CString,
     },
     Attributes {
         target: CString,
@@ -85,7 +91,10 @@ pub(crate) enum Op {
     NoNewPrivileges,
     ParentDeath(Signal),
     WorkingDirectory(CString),
-    Reaper,
+    /// Enters these namespaces of the process that the descriptor refers to.
+    Join(RawFd, ThreadNameSpaceType),
+    /// With the descriptor to tell that the program went into the background.
+    Reaper(Option<RawFd>),
     Landlock(Ruleset),
     Seccomp(Filter),
     Execute(Image),
@@ -107,28 +116,38 @@ pub(crate) struct Plan {
     pub(crate) landlock: Option<Report>,
     /// Kept open until the fork.
     _null: OwnedFd,
+    _background: Option<OwnedFd>,
 }
 
 impl Plan {
-    /// Checks the values and makes the list.
-    pub(crate) fn new(confinement: &Confinement, process: &Process<'_>) -> Result<Self> {
+    /// Checks the values and makes the list. With `into`, the namespaces are those of that process
+    /// instead of new ones.
+    pub(crate) fn new(
+        confinement: &Confinement,
+        process: &Process<'_>,
+        into: Option<BorrowedFd<'_>>,
+    ) -> Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .context("open", "/dev/null")?;
         let mut list = Steps::default();
-        isolate(confinement, &mut list);
-        match &confinement.root {
-            _ if confinement.namespaces.mount => view::build(confinement, &mut list)?,
-            Root::Host if confinement.mounts.is_empty() => {}
-            _ => {
-                return Err(Error::Invalid {
-                    what: "mounts".into(),
-                    why: "they need a mount namespace".into(),
-                });
+        let descriptors = descriptors(process, &null);
+        // Out of the way of the numbers that the program's descriptors get.
+        let background = process.background.map(|fd| {
+            rustix::io::fcntl_dupfd_cloexec(fd, descriptors.len() as i32)
+                .context("move", "descriptor of the reaper")
+        });
+        let background = background.transpose()?;
+        match into {
+            Some(process) => join(confinement, process, &mut list)?,
+            None => {
+                isolate(confinement, &mut list);
+                root(confinement, &mut list)?;
             }
         }
-        reduce(confinement, process, &mut list)?;
+        let tell = background.as_ref().map(AsRawFd::as_raw_fd);
+        reduce(confinement, process, (tell, into), &mut list)?;
         let landlock = match &confinement.landlock {
-            Some(asked) => Some(fence(asked, confinement, &mut list)?),
+            Some(asked) => Some(fence(asked, confinement, into.is_some(), &mut list)?),
             None => None,
         };
         // Last: the filter forbids most of what is above.
@@ -140,9 +159,10 @@ impl Plan {
         Ok(Self {
             steps: list.steps,
             landlock,
-            descriptors: descriptors(process, &null),
-            namespaces: clone_flags(confinement),
+            descriptors,
+            namespaces: if into.is_some() { 0 } else { clone_flags(confinement) },
             _null: null,
+            _background: background,
         })
     }
 }
@@ -167,7 +187,12 @@ impl Steps {
 
 /// After the reaper is left behind: it stays outside of the program's domain, out of reach of its
 /// signals.
-fn fence(asked: &Landlock, confinement: &Confinement, list: &mut Steps) -> Result<Report> {
+fn fence(
+    asked: &Landlock,
+    confinement: &Confinement,
+    joined: bool,
+    list: &mut Steps,
+) -> Result<Report> {
     if confinement.root == Root::Host {
         return Err(Error::Invalid {
             what: "landlock".into(),
@@ -175,7 +200,12 @@ fn fence(asked: &Landlock, confinement: &Confinement, list: &mut Steps) -> Resul
         });
     }
     let (ruleset, report) = fence::build(asked, &list.allowed, fence::version())?;
-    if let Some(ruleset) = ruleset {
+    if let Some(mut ruleset) = ruleset {
+        if joined && confinement.namespaces.pid {
+            // A domain cannot be joined, and a stop-command is there to signal the program. The
+            // pid namespace bounds both.
+            fence::let_signals_out(&mut ruleset);
+        }
         list.push("restrict itself with", "landlock", Op::Landlock(ruleset));
     }
     Ok(report)
@@ -195,6 +225,41 @@ fn clone_flags(confinement: &Confinement) -> u64 {
     .into_iter()
     .filter(|(wanted, _)| *wanted)
     .fold(0, |flags, (_, flag)| flags | flag as u64)
+}
+
+/// What it sees as `/`.
+fn root(confinement: &Confinement, list: &mut Steps) -> Result<()> {
+    match &confinement.root {
+        _ if confinement.namespaces.mount => view::build(confinement, list),
+        Root::Host if confinement.mounts.is_empty() => Ok(()),
+        _ => {
+            Err(Error::Invalid { what: "mounts".into(), why: "they need a mount namespace".into() })
+        }
+    }
+}
+
+/// The namespaces of another process instead of new ones; its user namespace is entered later, as a
+/// new one is.
+fn join(confinement: &Confinement, process: BorrowedFd<'_>, list: &mut Steps) -> Result<()> {
+    let own = &confinement.namespaces;
+    let kinds = [
+        (own.mount, ThreadNameSpaceType::MOUNT),
+        (own.pid, ThreadNameSpaceType::PROCESS_ID),
+        (own.net, ThreadNameSpaceType::NETWORK),
+        (own.ipc, ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
+        (own.uts, ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
+        (own.cgroup, ThreadNameSpaceType::CONTROL_GROUP),
+        (own.time, ThreadNameSpaceType::TIME),
+    ];
+    let kinds = kinds.into_iter().filter(|(own, _)| *own).map(|(_, kind)| kind).collect();
+    list.push("reset", "signal dispositions", Op::ResetSignals);
+    list.push("begin", "session", Op::NewSession);
+    list.push("enter", "namespaces of a process", Op::Join(process.as_raw_fd(), kinds));
+    // The mounts are there; what Landlock allows in them is needed all the same.
+    let mut made = Steps::default();
+    root(confinement, &mut made)?;
+    list.allowed = made.allowed;
+    Ok(())
 }
 
 /// What comes before the mounts: it needs privileges that are lost later, but no view of its own.
@@ -228,7 +293,12 @@ fn clock_offsets() -> String {
 }
 
 /// What comes after the mounts, in the order that the kernel's rules force.
-fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) -> Result<()> {
+fn reduce(
+    confinement: &Confinement,
+    process: &Process<'_>,
+    (background, into): (Option<RawFd>, Option<BorrowedFd<'_>>),
+    list: &mut Steps,
+) -> Result<()> {
     list.push("set", "umask", Op::Umask(confinement.umask));
     // Raising a hard limit needs CAP_SYS_RESOURCE, so limits come before capabilities go.
     for (resource, value) in &confinement.rlimits {
@@ -239,7 +309,10 @@ fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) ->
     if let Some(map) = confinement.namespaces.user {
         // Everything above needs the caller's rights. From here on there are only those of the
         // namespace, all of them at first. And before descriptors are placed over this one.
-        let op = Op::UserNamespace(user_namespace::create(map, confinement.identity)?);
+        let op = match into {
+            Some(process) => Op::Join(process.as_raw_fd(), ThreadNameSpaceType::USER),
+            None => Op::UserNamespace(user_namespace::create(map, confinement.identity)?),
+        };
         list.push("enter", "user namespace", op);
     }
     list.push("place", "descriptors", Op::Descriptors);
@@ -270,7 +343,14 @@ fn reduce(confinement: &Confinement, process: &Process<'_>, list: &mut Steps) ->
                 why: "it needs a pid namespace".into(),
             });
         }
-        list.push("start", "reaper", Op::Reaper);
+        list.push("start", "reaper", Op::Reaper(background));
+    }
+    if background.is_some() && (into.is_some() || !confinement.reaper) {
+        // A reaper outside of the namespace could not count what the program left behind.
+        return Err(Error::Invalid {
+            what: "background".into(),
+            why: "it needs a reaper that is process 1".into(),
+        });
     }
     Ok(())
 }

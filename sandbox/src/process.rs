@@ -21,7 +21,15 @@ pub struct Process<'a> {
     pub stderr: Stdio<'a>,
     /// Further descriptors, passed as 3, 4, … in this order. Every other descriptor is closed.
     pub descriptors: Vec<BorrowedFd<'a>>,
+    /// The program puts itself into the background: the reaper lives on after it ended with
+    /// success, as long as the main process that it left behind (or all, when there are several),
+    /// and writes one byte here when the program ended so. Needs
+    /// [`crate::Confinement::reaper`].
+    pub background: Option<BorrowedFd<'a>>,
 }
+
+/// Process id of the program in a pid namespace of its own with a reaper, which is process 1.
+pub const PROGRAM_PID: u32 = 2;
 
 impl<'a> Process<'a> {
     /// A program without arguments or environment, in `/`, with all three standard descriptors on
@@ -36,6 +44,7 @@ impl<'a> Process<'a> {
             stdout: Stdio::Null,
             stderr: Stdio::Null,
             descriptors: Vec::new(),
+            background: None,
         }
     }
 }

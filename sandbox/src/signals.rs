@@ -1,16 +1,27 @@
 //! sigaction(2), sigprocmask(2), sigwaitinfo(2): signals around a fork, and the reaper's waiting.
 
+use crate::{
+    exec,
+    orphans::{self, Orphans},
+};
 use rustix::{
     io::Errno,
     process::{Pid, Signal, WaitOptions, WaitStatus},
 };
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, os::fd::RawFd};
 
 /// Highest signal number on Linux.
 const LAST_SIGNAL: i32 = 64;
 /// Forwarded by the reaper to the program.
-const FORWARDED: [i32; 6] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+const FORWARDED: [i32; 7] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGABRT,
+];
 
 /// The calling thread's signal mask, put back when dropped.
 pub(crate) struct Blocked(libc::sigset_t);
@@ -76,7 +87,11 @@ pub(crate) fn reset_all() {
 /// program's exit code (128 + N after signal N). All signals are blocked: the kernel drops
 /// unblocked signals to a process
 /// 1 that has no handler for them, and keeps blocked ones for `sigwaitinfo`.
-pub(crate) fn reap_until(program: Pid) -> i32 {
+///
+/// With `background`, a program that ended with success is followed by the one process that it left
+/// behind, which then counts as the program; when it left several, the life ends with the last.
+pub(crate) fn reap_until(program: Pid, mut background: Option<RawFd>) -> i32 {
+    let mut main = Some(program);
     let mut set = MaybeUninit::uninit();
     // SAFETY: the set is written before it is used.
     let set = unsafe {
@@ -87,13 +102,23 @@ pub(crate) fn reap_until(program: Pid) -> i32 {
         }
         set.assume_init()
     };
+    let mut last = libc::EXIT_FAILURE;
     loop {
         while let Some(ended) = reap() {
             match ended {
-                Ok((pid, status)) if pid == program => return exit_code(status),
-                Ok(_) => {}
+                Ok((pid, status)) if Some(pid) == main => {
+                    last = exit_code(status);
+                    let Some(tell) = background.take().filter(|_| last == 0) else { return last };
+                    match orphans::count() {
+                        Orphans::None => return last,
+                        Orphans::One(left) => main = Some(left),
+                        Orphans::More => main = None,
+                    }
+                    exec::tell_and_close(tell);
+                }
+                Ok((_, status)) => last = exit_code(status),
                 // No child is left, so the program cannot be either.
-                Err(Errno::CHILD) => return libc::EXIT_FAILURE,
+                Err(Errno::CHILD) => return last,
                 Err(_) => break,
             }
         }
@@ -102,10 +127,21 @@ pub(crate) fn reap_until(program: Pid) -> i32 {
         if FORWARDED.contains(&number)
             && let Some(signal) = Signal::from_named_raw(number)
         {
-            // The program may just have ended: then there is nobody to tell.
-            let _ = rustix::process::kill_process(program, signal);
+            match main {
+                Some(program) => {
+                    // It may just have ended: then there is nobody to tell.
+                    let _ = rustix::process::kill_process(program, signal);
+                }
+                None => everybody(number),
+            }
         }
     }
+}
+
+/// Signals every process of the namespace but this one.
+fn everybody(number: i32) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(-1, number) };
 }
 
 fn reap() -> Option<Result<(Pid, WaitStatus), Errno>> {

@@ -23,10 +23,12 @@ use std::{
 const MAX_ENTRIES: usize = 512;
 
 /// What a mount point must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     Directory,
     File,
+    /// No mount point: a link in its place, to this path.
+    Link(PathBuf),
 }
 
 impl Kind {
@@ -56,7 +58,7 @@ pub(crate) fn build(
         Layout { expanded: BTreeSet::from([PathBuf::from("/")]), points: BTreeMap::new() };
     let mut late = Vec::new();
     for (target, kind) in targets {
-        late.push(layout.place(root, staging, target, *kind)?);
+        late.push(layout.place(root, staging, target, kind)?);
     }
     layout.emit(root, staging, list)?;
     Ok(late)
@@ -68,12 +70,18 @@ impl Layout {
         root: &Path,
         staging: &Path,
         target: &Path,
-        kind: Kind,
+        kind: &Kind,
     ) -> Result<Vec<PathBuf>> {
         let mut ancestors: Vec<&Path> = target.ancestors().skip(1).collect();
         ancestors.reverse();
         for (depth, ancestor) in ancestors.iter().enumerate() {
             if self.points.contains_key(*ancestor) {
+                if let Kind::Link(_) = kind {
+                    return Err(Error::Invalid {
+                        what: format!("link {}", target.display()),
+                        why: format!("it lies in the mount {}", ancestor.display()),
+                    });
+                }
                 let mut missing: Vec<_> =
                     ancestors[depth + 1..].iter().map(|p| below(staging, p)).collect();
                 missing.push(below(staging, target));
@@ -97,7 +105,7 @@ impl Layout {
                 }
             }
         }
-        self.points.insert(target.to_path_buf(), kind);
+        self.points.insert(target.to_path_buf(), kind.clone());
         Ok(Vec::new())
     }
 
@@ -131,6 +139,7 @@ impl Layout {
             match kind {
                 Kind::Directory => make_directory(list, &below(staging, path), 0o755)?,
                 Kind::File => make_file(list, &below(staging, path))?,
+                Kind::Link(to) => link(list, to, &below(staging, path))?,
             }
         }
         Ok(())
@@ -139,11 +148,12 @@ impl Layout {
 
 /// Whether everything from `ancestor` down to `target` is there, without symbolic links, and of the
 /// right kind.
-fn exists_plainly(root: &Path, ancestor: &Path, target: &Path, kind: Kind) -> bool {
+fn exists_plainly(root: &Path, ancestor: &Path, target: &Path, kind: &Kind) -> bool {
     let way = target.ancestors().take_while(|path| *path != ancestor);
     way.enumerate().all(|(up, path)| {
         fs::symlink_metadata(below(root, path)).is_ok_and(|found| match kind {
             Kind::File if up == 0 => found.is_file(),
+            Kind::Link(_) if up == 0 => false,
             _ => found.is_dir(),
         })
     })

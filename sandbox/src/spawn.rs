@@ -18,7 +18,7 @@ use rustix::{
     pipe::PipeFlags,
     process::{Pid, WaitOptions},
 };
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A started process. It is the caller's child: the caller reaps it (by `pid`, or `waitid` on
 /// `pidfd`).
@@ -40,8 +40,26 @@ pub struct Spawned {
 /// so a caller that
 /// reaps all its children (init) must not do so in another thread meanwhile.
 pub fn spawn(confinement: &Confinement, process: &Process<'_>) -> Result<Spawned> {
-    let mut plan = Plan::new(confinement, process)?;
-    if confinement.namespaces.mount {
+    start(confinement, process, None)
+}
+
+/// As [`spawn`], but in the namespaces of a process that was spawned with the same confinement, by
+/// its pidfd. What is reaped is a small process outside of them, as [`Confinement::reaper`] has it.
+pub fn join(
+    confinement: &Confinement,
+    process: &Process<'_>,
+    into: BorrowedFd<'_>,
+) -> Result<Spawned> {
+    start(confinement, process, Some(into))
+}
+
+fn start(
+    confinement: &Confinement,
+    process: &Process<'_>,
+    into: Option<BorrowedFd<'_>>,
+) -> Result<Spawned> {
+    let mut plan = Plan::new(confinement, process, into)?;
+    if confinement.namespaces.mount && into.is_none() {
         std::fs::create_dir_all(STAGING).context("make directory", STAGING)?;
     }
     let group = match &confinement.cgroup {

@@ -2,13 +2,16 @@
 
 use crate::{
     confinement::{Confinement, Mount, Root},
-    error::{Error, Result},
+    error::{Context, Error, Result},
     fence::Access,
     mount_attr::{NO_DEVICES, NO_EXECUTION, NO_SUID, READ_ONLY},
     plan::{Op, Steps, c_path, c_string},
     skeleton::{self, Kind},
 };
-use rustix::mount::MountFlags;
+use rustix::{
+    fs::CWD,
+    mount::{MountFlags, OpenTreeFlags},
+};
 use std::{
     ffi::{CStr, OsStr},
     path::{Component, Path, PathBuf},
@@ -17,6 +20,8 @@ use std::{
 /// Where a new root is put together; only the new process's own mount namespace ever has something
 /// here.
 pub(crate) const STAGING: &str = "/run/holdfast/sandbox";
+/// Sources of mounts that the caller has opened.
+const DESCRIPTORS: &str = "/proc/self/fd";
 /// Options of the empty root: directories and mount points only.
 const ROOT_OPTIONS: &str = "mode=755,size=1m,nr_inodes=4096";
 /// Options of `/dev`: links and mount points only.
@@ -79,7 +84,9 @@ fn check_target(mount: &Mount) -> Result<()> {
 
 pub(crate) fn target(mount: &Mount) -> &Path {
     match mount {
-        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => target,
+        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } | Mount::Link { target, .. } => {
+            target
+        }
         Mount::Writable(path) | Mount::Hide(path) => path,
         Mount::Proc => Path::new("/proc"),
         Mount::Dev => Path::new("/dev"),
@@ -125,6 +132,7 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
                 why: "only the host's view has it".into(),
             }),
             Mount::Bind { source, target, .. } => Ok((target.as_path(), Kind::of(source)?)),
+            Mount::Link { to, target } => Ok((target.as_path(), Kind::Link(to.clone()))),
             other => Ok((target(other), Kind::Directory)),
         })
         .collect::<Result<_>>()?;
@@ -150,15 +158,21 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
             let access = Access::files(*writable, *executable);
             let directory = Kind::of(source)? == Kind::Directory;
             list.allow(seen, if directory { access } else { access.of_file() });
-            bind(list, source, &at, false)?;
+            if source.starts_with(DESCRIPTORS) {
+                attach(list, source, &at)?;
+            } else {
+                bind(list, source, &at, false)?;
+            }
             let read_only = if *writable { 0 } else { READ_ONLY };
             let no_execution = if *executable { 0 } else { NO_EXECUTION };
             attributes(list, &at, NO_SUID | NO_DEVICES | read_only | no_execution, 0, false)
         }
-        Mount::Tmpfs { size, mode, .. } => {
+        Mount::Tmpfs { size, mode, owner, .. } => {
             list.allow(seen, Access::files(true, true));
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
-            file_system(list, c"tmpfs", &at, flags, &format!("mode={mode:o},size={size}"))
+            let owner = format!("uid={},gid={}", owner.uid, owner.gid);
+            let options = format!("mode={mode:o},size={size},{owner}");
+            file_system(list, c"tmpfs", &at, flags, &options)
         }
         Mount::Proc => {
             list.allow(seen, Access::PROC);
@@ -172,7 +186,8 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
             list.allow(seen, Access::DEVICES);
             dev(list, &at, queues)
         }
-        Mount::Writable(_) | Mount::Hide(_) => Ok(()),
+        // A link is made with the root's entries, or is no mount.
+        Mount::Writable(_) | Mount::Hide(_) | Mount::Link { .. } => Ok(()),
     }
 }
 
@@ -250,6 +265,16 @@ pub(crate) fn bind(list: &mut Steps, source: &Path, at: &Path, recursive: bool) 
     let object = format!("{} on {}", source.display(), at.display());
     let op = Op::Bind { source: c_path(source)?, target: c_path(at)?, recursive };
     list.push("bind", object, op);
+    Ok(())
+}
+
+/// As a bind. The caller clones the mount of what it opened: from the mount namespace of the new
+/// process the kernel binds nothing of another one.
+fn attach(list: &mut Steps, source: &Path, at: &Path) -> Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(CWD, source, flags).context("clone", source.display())?;
+    let object = format!("{} on {}", source.display(), at.display());
+    list.push("bind", object, Op::Attach { tree, target: c_path(at)? });
     Ok(())
 }
 

@@ -109,3 +109,9 @@ pub fn remove(path: &Path) -> Result<()> {
         other => other.context("remove cgroup", path.display()),
     }
 }
+
+/// Ids of the processes in the group; none when it does not exist.
+pub fn processes(path: &Path) -> Vec<i32> {
+    let list = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
+}

@@ -5,6 +5,7 @@ mod attempts;
 mod failures;
 mod fence;
 mod inside;
+mod joined;
 mod limits;
 mod needed;
 mod scene;

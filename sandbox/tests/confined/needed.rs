@@ -141,7 +141,12 @@ fn each_exercise_is_of_a_rule_and_works_in_an_apps_full_confinement() {
     let scene = Scene::new();
     let mut confinement = scene.app_with_programs();
     confinement.mounts.push(executable(TOOL, "/bin/exercise"));
-    confinement.mounts.push(Mount::Tmpfs { target: "/work".into(), size: 4 << 20, mode: 0o1777 });
+    confinement.mounts.push(Mount::Tmpfs {
+        target: "/work".into(),
+        size: 4 << 20,
+        mode: 0o1777,
+        owner: Identity { uid: 0, gid: 0 },
+    });
     // A packet socket shares its call's name with what apps have.
     let own = || all.iter().filter(|e| of(&profile::APP, e) && *e != "socket packet");
     assert!(own().count() > 200, "too few exercises: {}", own().count());

@@ -54,7 +54,12 @@ impl Scene {
             executable(BUSYBOX, "/bin/busybox"),
             Mount::Proc,
             Mount::Dev,
-            Mount::Tmpfs { target: "/tmp".into(), size: 1 << 20, mode: 0o1777 },
+            Mount::Tmpfs {
+                target: "/tmp".into(),
+                size: 1 << 20,
+                mode: 0o1777,
+                owner: Identity { uid: 0, gid: 0 },
+            },
         ];
         confinement
     }
