@@ -1,14 +1,20 @@
 //! An app as a [`Confinement`] and a [`Process`].
 
 use crate::{
+    error::Result,
     interface::{Interface, Network},
-    meta::{App, Snap},
+    layouts,
+    meta::{ARCHITECTURE, App, Snap, environment::expand},
     paths::Paths,
+    service::NOTIFY_INSIDE,
 };
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
 };
-use std::path::PathBuf;
+use std::{
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 /// Memory of one service in bytes.
 const MEMORY_MAX: u64 = 128 << 20;
@@ -17,7 +23,7 @@ const PIDS_MAX: u64 = 128;
 /// Share of the processor against the system's 100.
 const CPU_WEIGHT: u32 = 50;
 /// Size of an app's /tmp and /run in bytes; their pages count as the service's memory.
-const TMP_SIZE: u64 = 16 << 20;
+pub(crate) const TMP_SIZE: u64 = 16 << 20;
 /// Open files of one process.
 const OPEN_FILES: u64 = 1024;
 /// Controllers that the limits need.
@@ -35,14 +41,17 @@ pub struct Place {
     pub missing: Vec<&'static str>,
 }
 
-/// What bounds the service `service` (`snap.app`).
+/// Variables that only one process gets.
+pub type Extra = Vec<(String, String)>;
+
+/// What bounds the service `service` (`snap.app`), and what must stay open until it is started.
 pub fn confinement(
     paths: &Paths,
     snap: &Snap,
     service: &str,
     place: &Place,
     granted: &[&Interface],
-) -> Confinement {
+) -> Result<(Confinement, Vec<OwnedFd>)> {
     let mount = paths.mount(&snap.name, place.revision);
     let identity = Identity { uid: place.uid, gid: place.uid };
     // The same number on both sides, so that data folders of earlier releases keep their owner.
@@ -59,6 +68,8 @@ pub fn confinement(
             executable: false,
         });
     }
+    let (layouts, held) = layouts::mounts(paths, snap, place)?;
+    confinement.mounts.extend(layouts);
     let unless_missing = |controller| !place.missing.contains(&controller);
     confinement.cgroup = Some(CgroupPlace {
         path: paths.service_cgroup(service),
@@ -70,7 +81,17 @@ pub fn confinement(
         },
     });
     confinement.rlimits = vec![(Resource::Nofile, OPEN_FILES), (Resource::Core, 0)];
-    confinement
+    Ok((confinement, held))
+}
+
+/// The socket for what a service tells of itself.
+pub fn notify(directory: &Path) -> Mount {
+    Mount::Bind {
+        source: directory.to_path_buf(),
+        target: NOTIFY_INSIDE.into(),
+        writable: false,
+        executable: false,
+    }
 }
 
 fn mounts(paths: &Paths, snap: &Snap, place: &Place, mount: PathBuf) -> Vec<Mount> {
@@ -80,16 +101,18 @@ fn mounts(paths: &Paths, snap: &Snap, place: &Place, mount: PathBuf) -> Vec<Moun
         writable,
         executable,
     };
-    let owner = Identity { uid: 0, gid: 0 };
-    let tmpfs = |target: &str, mode| {
+    let root = Identity { uid: 0, gid: 0 };
+    let tmpfs = |target: &str, mode, owner| {
         let target = target.into();
         Mount::Tmpfs { target, size: TMP_SIZE, mode, owner }
     };
+    let owner = Identity { uid: place.uid, gid: place.uid };
     vec![
         Mount::Proc,
         Mount::Dev,
-        tmpfs("/tmp", 0o1777),
-        tmpfs("/run", 0o1777),
+        tmpfs("/tmp", 0o1777, root),
+        tmpfs("/run", 0o1777, root),
+        tmpfs(&runtime_directory(snap, place), 0o700, owner),
         bind(mount, snap_directory(snap), false, true),
         bind(paths.common(&snap.name), format!("{}/common", data_directory(snap)), true, true),
         bind(
@@ -109,75 +132,73 @@ fn data_directory(snap: &Snap) -> String {
     format!("/var/snap/{}", snap.name)
 }
 
-/// What is executed, without its descriptors.
-pub fn process(snap: &Snap, app: &App, place: &Place) -> Process<'static> {
+/// `XDG_RUNTIME_DIR`, in memory and the service's own.
+fn runtime_directory(snap: &Snap, place: &Place) -> String {
+    format!("/run/user/{}/snap.{}", place.uid, snap.name)
+}
+
+/// What is executed, without its descriptors: `command` of the app, which has a name, behind its
+/// command-chain. Arguments that are empty once their variables are put in are left out, as in
+/// snapd.
+pub fn process(
+    snap: &Snap,
+    (name, app): (&str, &App),
+    command: &str,
+    place: &Place,
+    extra: Extra,
+) -> Process<'static> {
     let directory = snap_directory(snap);
-    let mut words = app.command.split(' ').filter(|word| !word.is_empty());
-    let program = format!("{directory}/{}", words.next().unwrap_or_default());
-    let data = format!("{}/{}", data_directory(snap), place.revision);
-    let mut env: Vec<(String, String)> = [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("SNAP", &directory),
-        ("SNAP_NAME", &snap.name),
-        ("SNAP_INSTANCE_NAME", &snap.name),
-        ("SNAP_VERSION", &snap.version),
-        ("SNAP_REVISION", &place.revision.to_string()),
-        ("SNAP_DATA", &data),
-        ("SNAP_COMMON", &format!("{}/common", data_directory(snap))),
-        ("SNAP_ARCH", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
-        ("HOME", &data),
-        ("TMPDIR", "/tmp"),
-    ]
-    .map(|(name, value)| (name.to_string(), value.to_string()))
-    .to_vec();
-    for (name, value) in snap.environment.iter().chain(&app.environment) {
+    let mut env = variables(snap, name, app, place);
+    env.extend(extra);
+    for (name, value) in snap.environment.iter().chain(app.environment.iter()) {
+        let value = expand(value, &env);
         env.retain(|(existing, _)| existing != name);
-        env.push((name.clone(), expand(value, &env)));
+        env.push((name.clone(), value));
     }
+    let mut words = command.split(' ').filter(|word| !word.is_empty());
+    let program = words.next().unwrap_or_default();
+    let programs = app.command_chain.iter().map(String::as_str).chain([program]);
+    let mut line = programs.map(|program| format!("{directory}/{program}"));
+    let first = line.next().unwrap_or_default();
+    let words = words.map(|word| expand(word, &env)).filter(|word| !word.is_empty());
     Process {
-        args: words.map(Into::into).collect(),
-        env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-        cwd: data.into(),
-        ..Process::new(program)
+        args: line.chain(words).map(Into::into).collect(),
+        cwd: format!("{}/{}", data_directory(snap), place.revision).into(),
+        env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        ..Process::new(first)
     }
 }
 
-/// `$NAME` and `${NAME}` from the variables so far, as snapd does; unknown ones become empty.
-fn expand(text: &str, env: &[(String, String)]) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let (name, remaining) = match after.strip_prefix('{').and_then(|a| a.split_once('}')) {
-            Some(parts) => parts,
-            None => {
-                let plain = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-                after.split_at(after.find(plain).unwrap_or(after.len()))
-            }
-        };
-        if let Some((_, value)) = env.iter().find(|(existing, _)| existing == name) {
-            out.push_str(value);
-        }
-        rest = remaining;
-    }
-    out + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::expand;
-
-    #[test]
-    fn variables_are_expanded() {
-        let env = [("SNAP".to_string(), "/snap/x/current".to_string())];
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("$SNAP/lib", "/snap/x/current/lib"),
-            ("${SNAP}lib:$NONE", "/snap/x/currentlib:"),
-            ("100$", "100"),
-        ] {
-            assert_eq!(expand(text, &env), expected, "{text}");
-        }
-    }
+/// The variables that snapd documents. There are no people with home directories here: what is a
+/// user's elsewhere is the service's own data.
+fn variables(snap: &Snap, name: &str, app: &App, place: &Place) -> Vec<(String, String)> {
+    let data = format!("{}/{}", data_directory(snap), place.revision);
+    let common = format!("{}/common", data_directory(snap));
+    let (revision, uid) = (place.revision.to_string(), place.uid.to_string());
+    let mut env = vec![
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ("SNAP", snap_directory(snap)),
+        ("SNAP_NAME", snap.name.clone()),
+        ("SNAP_INSTANCE_NAME", snap.name.clone()),
+        ("SNAP_INSTANCE_KEY", String::new()),
+        ("SNAP_APP_NAME", name.into()),
+        ("SNAP_VERSION", snap.version.clone()),
+        ("SNAP_REVISION", revision),
+        ("SNAP_DATA", data.clone()),
+        ("SNAP_COMMON", common.clone()),
+        ("SNAP_USER_DATA", data.clone()),
+        ("SNAP_USER_COMMON", common),
+        ("SNAP_ARCH", ARCHITECTURE.into()),
+        ("SNAP_UID", uid.clone()),
+        ("SNAP_EUID", uid),
+        // Nothing of the system's is lent to apps, and no other appd is run instead.
+        ("SNAP_LIBRARY_PATH", String::new()),
+        ("SNAP_REEXEC", String::new()),
+        ("SNAP_REAL_HOME", data.clone()),
+        ("HOME", data),
+        ("XDG_RUNTIME_DIR", runtime_directory(snap, place)),
+        ("TMPDIR", "/tmp".into()),
+    ];
+    env.extend(app.common_id.clone().map(|id| ("SNAP_APP_COMMON_ID", id)));
+    env.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }

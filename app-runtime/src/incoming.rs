@@ -4,7 +4,8 @@
 use crate::{
     data,
     error::{Context, Error, Result},
-    meta::{self, Snap},
+    layouts,
+    meta::{Snap, invalid, support},
     mounting,
     paths::Paths,
     verify::{self, Checked},
@@ -71,6 +72,9 @@ fn accept_copy(
         let why = format!("{what}: signed for another name than {}", snap.name);
         return Err(Error::refused("snap-signature", why));
     }
+    if let Some(refusal) = support::not_honoured(&snap) {
+        return Err(refusal);
+    }
     Ok(Incoming { path: copy.to_path_buf(), snap, size, checked })
 }
 
@@ -95,11 +99,11 @@ pub(crate) fn look_inside(
 ) -> Result<Snap> {
     let mount = paths.incoming_mount(number);
     mounting::mount(what, copy, image, &mount)?;
-    let snap =
-        mounting::read_meta(what, &mount).and_then(|text| meta::parse(&text)).and_then(|snap| {
-            programs_exist(&snap, &mount)?;
-            Ok(snap)
-        });
+    let snap = mounting::read_meta(what, &mount).and_then(|snap| {
+        programs_exist(&snap, &mount)?;
+        layouts::check(&snap, &mount)?;
+        Ok(snap)
+    });
     mounting::unmount(&mount)?;
     snap
 }
@@ -107,10 +111,21 @@ pub(crate) fn look_inside(
 /// A command that is not there would only fail at its first start.
 fn programs_exist(snap: &Snap, mount: &Path) -> Result<()> {
     for (name, app) in &snap.apps {
-        let program = app.command.split(' ').next().unwrap_or_default();
-        if fs::symlink_metadata(mount.join(program)).is_err() {
-            let why = format!("snap.yaml: apps.{name}.command: {program} is not in the snap");
-            return Err(Error::refused("snap-invalid", why));
+        let commands = [
+            ("command", Some(&app.command)),
+            ("stop-command", app.stop_command.as_ref()),
+            ("reload-command", app.reload_command.as_ref()),
+            ("post-stop-command", app.post_stop_command.as_ref()),
+        ];
+        let chain = app.command_chain.iter().map(|program| ("command-chain", Some(program)));
+        for (key, command) in commands.into_iter().chain(chain) {
+            let Some(program) = command.and_then(|command| command.split(' ').next()) else {
+                continue;
+            };
+            if fs::symlink_metadata(mount.join(program)).is_err() {
+                let why = format!("{program} is not in the snap");
+                return Err(invalid(format!("apps.{name}.{key}"), why));
+            }
         }
     }
     Ok(())

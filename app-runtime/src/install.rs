@@ -15,6 +15,7 @@ use crate::{
     error::{Context, Error, Result},
     incoming::{self, Incoming},
     manager::{Manager, blocking, unknown},
+    meta::support,
     mounting, ring,
     state::{Installed, Revision, State, sync_parent},
 };
@@ -59,6 +60,9 @@ impl Manager {
         for app in snap.apps.values() {
             self.interfaces.grant(&name, &snap.interfaces_of(app))?;
         }
+        if let Some(old) = self.snap(&name) {
+            snap.epoch.follows(&name, &old.epoch)?;
+        }
         let before = self.state.borrow().clone();
         let mut after = before.clone();
         let old = before.snaps.get(&name);
@@ -86,7 +90,10 @@ impl Manager {
         self.prune(&name)?;
         let done = if old.is_some() { "refreshed to" } else { "installed" };
         let signed = if incoming.checked.signed { "" } else { " (not signed)" };
-        Ok(format!("{name} {done} {} (revision {revision}){signed}", snap.version))
+        let told: Vec<String> =
+            support::told(snap).iter().map(|told| format!("\nnot used: {told}")).collect();
+        let told = told.concat();
+        Ok(format!("{name} {done} {} (revision {revision}){signed}{told}", snap.version))
     }
 
     /// From the checked copy to running services.

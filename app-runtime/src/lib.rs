@@ -3,14 +3,15 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`meta`], [`duration`] | `meta/snap.yaml`, strict |
+//! | [`meta`], [`duration`] | `meta/snap.yaml`: the snapcraft schema, strict |
 //! | [`squashfs`], [`loopdev`], [`mounting`] | a snap file as a read-only mount |
 //! | [`verify`] | signature and digest of a snap file |
 //! | [`state`], [`rebuild`] | what is installed: a file and its copy; what is known without both |
 //! | [`incoming`], [`download`] | a file or an address becomes a checked copy |
 //! | [`manager`], [`install`], [`data`] | install, refresh with way back, remove |
-//! | [`interface`], [`confine`] | what an app is granted, as a `sandbox::Confinement` |
-//! | [`service`], [`pidfd`], [`ring`] | one task per service: start, supervise, stop; its log |
+//! | [`interface`], [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
+//! | [`beneath`] | files of a snap's own, opened without being led out of it |
+//! | [`service`], [`pidfd`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
 //! What always holds: a snap's bytes are verified in appd's own copy, before the kernel parses
@@ -19,6 +20,7 @@
 //! the new; a failed
 //! refresh goes back to the old; one snap's trouble stops no other.
 
+pub mod beneath;
 pub mod confine;
 pub mod data;
 pub mod download;
@@ -27,6 +29,7 @@ mod error;
 pub mod incoming;
 pub mod install;
 pub mod interface;
+pub mod layouts;
 pub mod loopdev;
 pub mod manager;
 pub mod meta;

@@ -3,12 +3,12 @@
 use crate::{
     confine::{self, Place},
     error::{Context, Error, Result},
-    interface::{Interface, Interfaces},
-    meta::{self, Snap},
+    interface::Interfaces,
+    meta::Snap,
     mounting,
     paths::Paths,
     rebuild, ring,
-    service::Service,
+    service::{self, Service},
     state::State,
     verify,
 };
@@ -152,13 +152,7 @@ impl Manager {
     pub async fn stop_all(&self) {
         let services: Vec<Rc<Service>> =
             self.running.borrow().values().flat_map(|r| r.services.clone()).collect();
-        let stops: Vec<_> = services
-            .into_iter()
-            .map(|service| tokio::task::spawn_local(async move { service.stop().await }))
-            .collect();
-        for stop in stops {
-            let _ = stop.await;
-        }
+        service::stop(&services).await;
     }
 
     /// Before a snap is mounted after a boot, its bytes are checked again: the data partition is
@@ -199,25 +193,12 @@ impl Manager {
         };
         let mount = self.paths.mount(name, place.revision);
         mounting::mount(name, &self.paths.file(name, place.revision), image, &mount)?;
-        let snap = Rc::new(meta::parse(&mounting::read_meta(name, &mount)?)?);
+        let snap = Rc::new(mounting::read_meta(name, &mount)?);
         if snap.name != name {
             let why = format!("{name}: the file is a snap named {}", snap.name);
             return Err(Error::refused("snap-corrupt", why));
         }
-        let mut services = Vec::new();
-        for (service, app, daemon) in snap.services() {
-            let granted = self.interfaces.grant(name, &snap.interfaces_of(app))?;
-            let granted: Vec<Interface> = granted.into_iter().cloned().collect();
-            services.push(Rc::new(Service::new(
-                service,
-                daemon,
-                app.clone(),
-                snap.clone(),
-                place.clone(),
-                self.paths.clone(),
-                granted,
-            )));
-        }
+        let services = service::of(&snap, &place, &self.paths, &self.interfaces)?;
         let tasks =
             services.iter().map(|s| tokio::task::spawn_local(s.clone().supervise())).collect();
         self.running.borrow_mut().insert(name.into(), Running { snap, services, tasks });
@@ -227,10 +208,13 @@ impl Manager {
 
     /// Stops the services of a snap and forgets them; its mounts stay.
     pub(crate) async fn deactivate(&self, name: &str) {
-        for service in self.services_of(name) {
-            service.stop().await;
-        }
+        service::stop(&self.services_of(name)).await;
         self.running.borrow_mut().remove(name);
+    }
+
+    /// What runs under a name.
+    pub(crate) fn snap(&self, name: &str) -> Option<Rc<Snap>> {
+        self.running.borrow().get(name).map(|running| running.snap.clone())
     }
 
     /// Number for the next partial file.

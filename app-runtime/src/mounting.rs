@@ -3,6 +3,7 @@
 use crate::{
     error::{Context, Error, Result},
     loopdev,
+    meta::{self, Snap},
 };
 use rustix::{
     io::Errno,
@@ -50,8 +51,23 @@ pub fn is_mounted(target: &Path) -> bool {
     rustix::fs::statfs(target).is_ok_and(|found| found.f_type == SQUASHFS)
 }
 
-/// Reads the snap.yaml of a mounted snap, bounded.
-pub fn read_meta(name: &str, mount: &Path) -> Result<String> {
+/// Most hooks that are looked at; there are fewer kinds.
+const MAX_HOOKS: usize = 64;
+
+/// Reads the snap.yaml of a mounted snap, and which hooks lie beside it.
+pub fn read_meta(name: &str, mount: &Path) -> Result<Snap> {
+    let mut snap = meta::parse(&read_yaml(name, mount)?)?;
+    snap.add_hooks(hooks(mount))?;
+    Ok(snap)
+}
+
+/// Names in `meta/hooks`: a hook need not be in snap.yaml.
+fn hooks(mount: &Path) -> Vec<String> {
+    let list = fs::read_dir(mount.join("meta/hooks")).into_iter().flatten().flatten();
+    list.take(MAX_HOOKS).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn read_yaml(name: &str, mount: &Path) -> Result<String> {
     let path = mount.join("meta/snap.yaml");
     let corrupt =
         |why: String| Error::refused("snap-corrupt", format!("{name}: meta/snap.yaml: {why}"));
@@ -64,8 +80,6 @@ pub fn read_meta(name: &str, mount: &Path) -> Result<String> {
     }
     let file = fs::File::open(&path).map_err(|e| corrupt(e.to_string()))?;
     let mut text = String::new();
-    file.take(crate::meta::MAX_YAML + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| corrupt(e.to_string()))?;
+    file.take(meta::MAX_YAML + 1).read_to_string(&mut text).map_err(|e| corrupt(e.to_string()))?;
     Ok(text)
 }

@@ -94,6 +94,21 @@ impl Paths {
         self.mounts().join(".resolv.conf")
     }
 
+    /// Where a service's socket for what it tells of itself is.
+    pub fn notify(&self, service: &str) -> PathBuf {
+        self.mounts().join(".notify").join(service)
+    }
+
+    /// Exists once a time server has set the clock.
+    pub fn time_synced(&self) -> PathBuf {
+        self.below("run/holdfast/time-synced")
+    }
+
+    /// The device's configuration.
+    pub fn device_toml(&self) -> PathBuf {
+        self.below("data/system/device.toml")
+    }
+
     /// What netd writes.
     pub fn resolver(&self) -> PathBuf {
         self.below("run/holdfast/resolv.conf")

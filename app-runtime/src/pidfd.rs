@@ -1,9 +1,11 @@
-//! pidfd_open(2)'s descriptors: they become readable when their process has ended.
+//! pidfd_open(2)'s descriptors, which become readable when their process has ended, and other
+//! descriptors of which nothing but that is of interest.
 
 use rustix::process::{WaitId, WaitIdOptions};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    task::Context,
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -23,6 +25,11 @@ impl Watched {
     /// Waits until the process has ended; it still has to be reaped.
     pub async fn ended(&self) {
         let _ = self.0.readable().await;
+    }
+
+    /// Whether the descriptor is readable; if not, the task of `context` is woken when it is.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> bool {
+        self.0.poll_read_ready(context).is_ready()
     }
 
     /// Exit code of the ended process, 128 + N after signal N; `None` when it cannot be told.

@@ -3,6 +3,7 @@
 use crate::{
     error::{Context, Result},
     manager::Manager,
+    service,
 };
 use protocol::control::{AppRequest, AppResponse, MAX_FRAME, read_frame, write_frame};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, rc::Rc, sync::Arc, time::Duration};
@@ -93,17 +94,22 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
             AppResponse::Ok(format!("{name} started"))
         }
         AppRequest::Stop(name) => {
-            for service in manager.find(&name)? {
-                service.stop().await;
-            }
+            service::stop(&manager.find(&name)?).await;
             AppResponse::Ok(format!("{name} stopped"))
         }
         AppRequest::Restart(name) => {
-            for service in manager.find(&name)? {
-                service.stop().await;
+            let services = manager.find(&name)?;
+            service::stop(&services).await;
+            for service in services {
                 service.start().await?;
             }
             AppResponse::Ok(format!("{name} restarted"))
+        }
+        AppRequest::Reload(name) => {
+            for service in manager.find(&name)? {
+                service.reload().await?;
+            }
+            AppResponse::Ok(format!("{name} reloaded"))
         }
         AppRequest::Services(name) => AppResponse::Services(manager.services(name.as_deref())?),
         AppRequest::Logs { name, lines } => AppResponse::Log(manager.logs(&name, lines)?),

@@ -357,6 +357,8 @@ pub enum AppRequest {
     },
     /// Remove a snap and its data.
     Remove(String),
+    /// Have services read their configuration again: by their reload-commands, else by restarts.
+    Reload(String),
 }
 
 /// One installed snap.

@@ -4,9 +4,15 @@
 
 mod bench;
 mod damage;
+mod foreign;
 mod isolation;
+mod layouts;
 mod life;
 mod power;
+mod readiness;
 mod refresh;
 mod refusals;
 mod snap;
+mod sockets;
+mod stops;
+mod timer;

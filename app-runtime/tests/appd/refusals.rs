@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 /// What, the file's bytes, the code, and a part of the message.
 type Row = (&'static str, Vec<u8>, &'static str, &'static str);
 
-fn rows(dir: &Path) -> Vec<Row> {
+/// The good snap with another snap.yaml, signed.
+fn yaml(dir: &Path, change: &dyn Fn(&str) -> String) -> Vec<u8> {
     let good = Snap::new("good", "1", STEADY);
-    let image = good.image(dir);
+    sign(Snap { yaml: change(&good.yaml), ..good }.image(dir), &app_key(), None)
+}
+
+/// Files that are no snap, or not a trusted one.
+fn files(dir: &Path) -> Vec<Row> {
+    let image = Snap::new("good", "1", STEADY).image(dir);
     let signed = sign(image.clone(), &app_key(), None);
-    let yaml = |change: &dyn Fn(&str) -> String| {
-        let snap = Snap { yaml: change(&good.yaml), script: good.script.clone() };
-        sign(snap.image(dir), &app_key(), None)
-    };
     let mut flipped = signed.clone();
     flipped[5000] ^= 1;
     vec![
@@ -38,6 +40,13 @@ fn rows(dir: &Path) -> Vec<Row> {
         ("cut", signed[..8192].to_vec(), "snap-corrupt", "truncated: 8192 of"),
         ("no squashfs", vec![b'x'; 8192], "snap-corrupt", "not a squashfs"),
         ("too short", vec![b'h'; 10], "snap-corrupt", "too few"),
+    ]
+}
+
+/// Snaps that say what cannot be had.
+fn fields(dir: &Path) -> Vec<Row> {
+    let yaml = |change: &dyn Fn(&str) -> String| yaml(dir, change);
+    vec![
         (
             "unknown field",
             yaml(&|y| format!("{y}    socket-mode: 1\n")),
@@ -72,11 +81,50 @@ fn rows(dir: &Path) -> Vec<Row> {
     ]
 }
 
+/// Snaps that ask for more than there is, in themselves or here.
+fn contents(dir: &Path) -> Vec<Row> {
+    let yaml = |change: &dyn Fn(&str) -> String| yaml(dir, change);
+    let good = Snap::new("good", "1", STEADY);
+    let hook = good.image_with(dir, &[("meta/hooks/install", "#!/bin/sh")]);
+    vec![
+        (
+            "a hook that would not be run",
+            sign(hook, &app_key(), None),
+            "snap-not-honoured",
+            "hooks.install: not honoured yet",
+        ),
+        (
+            "a base that is not mounted",
+            yaml(&|y| format!("{y}base: core22\n")),
+            "snap-not-honoured",
+            "base: not honoured yet: core22",
+        ),
+        (
+            "no stop-command",
+            yaml(&|y| format!("{y}    stop-command: bin/none\n")),
+            "snap-invalid",
+            "apps.main.stop-command: bin/none is not in the snap",
+        ),
+        (
+            "a layout of nothing",
+            yaml(&|y| format!("{y}layout: {{/etc/x: {{bind: $SNAP/none}}}}\n")),
+            "snap-invalid",
+            "layout./etc/x: $SNAP/none is no directory of the snap",
+        ),
+        (
+            "a layout in a link",
+            yaml(&|y| format!("{y}layout: {{/bin/sh/x: {{type: tmpfs}}}}\n")),
+            "snap-invalid",
+            "layout./bin/sh/x: /bin/sh of the snap is no directory",
+        ),
+    ]
+}
+
 #[test]
 fn each_refusal_has_its_code_and_leaves_nothing() {
     let bench = Bench::new();
     let dir = &bench.dir;
-    for (what, bytes, code, text) in rows(dir) {
+    for (what, bytes, code, text) in [files(dir), fields(dir), contents(dir)].concat() {
         let path = write(dir, &bytes);
         let (got, message) = bench.refused(&["install", path.to_str().unwrap()]);
         assert_eq!(got, code, "{what}: {message}");

@@ -42,8 +42,35 @@ impl Snap {
         Self { yaml, script: script.into() }
     }
 
+    /// `name` with one service `main`, a program in Perl, with more fields.
+    pub fn perl(name: &str, fields: &str, script: &str) -> Self {
+        let mut snap = Self::new(name, "1", script);
+        let command = "command: bin/perl $SNAP/bin/main";
+        snap.yaml = snap.yaml.replace("command: bin/main", command) + fields;
+        snap
+    }
+
     /// The squashfs alone.
     pub fn image(&self, dir: &Path) -> Vec<u8> {
+        self.image_with(dir, &[])
+    }
+
+    /// With further programs in it: path and text.
+    pub fn image_with(&self, dir: &Path, programs: &[(&str, &str)]) -> Vec<u8> {
+        let tree = self.tree(dir);
+        for (path, text) in programs {
+            let path = tree.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut bytes = squash(&tree, "zstd");
+        bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
+        bytes
+    }
+
+    /// What is packed.
+    pub fn tree(&self, dir: &Path) -> PathBuf {
         assert!(Path::new(BUSYBOX).exists(), "these tests need Debian's package busybox-static");
         let tree = dir.join("tree");
         let _ = fs::remove_dir_all(&tree);
@@ -54,17 +81,35 @@ impl Snap {
         fs::set_permissions(tree.join("bin/main"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(BUSYBOX, tree.join("bin/busybox")).unwrap();
         symlink("busybox", tree.join("bin/sh")).unwrap();
-        let image = dir.join("image");
-        let _ = fs::remove_file(&image);
-        run(Command::new("mksquashfs").arg(&tree).arg(&image).args(["-comp", "zstd", "-noappend"]));
-        let mut bytes = fs::read(image).unwrap();
-        bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
-        bytes
+        if self.yaml.contains("bin/perl") {
+            borrow(&tree, "/usr/bin/perl", "bin/perl");
+        }
+        tree
     }
 
     /// Signed with the device's key.
     pub fn signed(&self, dir: &Path) -> PathBuf {
         write(dir, &sign(self.image(dir), &app_key(), None))
+    }
+}
+
+/// A directory as a squashfs.
+pub fn squash(tree: &Path, compressor: &str) -> Vec<u8> {
+    let image = tree.with_extension("image");
+    let _ = fs::remove_file(&image);
+    run(Command::new("mksquashfs").arg(tree).arg(&image).args(["-comp", compressor, "-noappend"]));
+    fs::read(image).unwrap()
+}
+
+/// Copies a program of this machine, and the libraries that it is linked with, into a tree.
+pub fn borrow(tree: &Path, program: &str, to: &str) {
+    fs::copy(program, tree.join(to)).unwrap();
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
+        let at = tree.join(library.trim_start_matches('/'));
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::copy(library, at).unwrap();
     }
 }
 

@@ -357,6 +357,7 @@ fn action_text(action: &serde_json::Value) -> String {
             AppRequest::Start(name) => format!("Start {name}"),
             AppRequest::Stop(name) => format!("Stop {name}"),
             AppRequest::Restart(name) => format!("Restart {name}"),
+            AppRequest::Reload(name) => format!("Reload {name}"),
             AppRequest::Remove(name) => format!("Remove {name}"),
             AppRequest::Info(name) => format!("About {name}"),
             AppRequest::Logs { name, .. } => format!("Log of {name}"),

@@ -81,6 +81,7 @@ fn report(line: &Line) -> Result<Report, Problem> {
         Command::Start(name) => app(AppRequest::Start(name)),
         Command::Stop(name) => app(AppRequest::Stop(name)),
         Command::Restart(name) => app(AppRequest::Restart(name)),
+        Command::Reload(name) => app(AppRequest::Reload(name)),
         Command::Services(name) => app(AppRequest::Services(name)),
         Command::Logs(name, lines) => app(AppRequest::Logs { name, lines }),
         Command::Remove(name) => app(AppRequest::Remove(name)),

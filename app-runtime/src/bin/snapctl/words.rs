@@ -19,7 +19,8 @@ Apps
   list                             installed snaps
   info SNAP                        all about one
   services [SNAP]                  services and their states
-  start|stop|restart SNAP[.APP]    services of a snap, or one
+  start|stop|restart SNAP[.APP]    services of a snap, or one; restart --reload: by its
+                                   reload-command where there is one
   logs SNAP[.APP] [-n LINES]       what they printed
   remove SNAP                      remove a snap and its data
 System
@@ -75,6 +76,8 @@ pub enum Command {
     Stop(String),
     /// Restart services.
     Restart(String),
+    /// Have services read their configuration again.
+    Reload(String),
     /// Services of all snaps or of one.
     Services(Option<String>),
     /// Log of a snap or of one service.
@@ -116,6 +119,7 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
         match argument {
             Long("json") => options.json = true,
             Long("dangerous") => options.dangerous = true,
+            Long("reload") => options.reload = true,
             Long("root") => options.root = Some(parser.value().map_err(wrong)?.into()),
             Long("help") | Short('h') => rest.insert(0, "help".to_string()),
             Short('n') | Long("lines") => {
@@ -130,6 +134,9 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
     if options.dangerous && !matches!(command, Command::Install { .. }) {
         return Err("--dangerous belongs to install".into());
     }
+    if options.reload && !matches!(command, Command::Reload(_)) {
+        return Err("--reload belongs to restart".into());
+    }
     if options.lines.is_some() && !matches!(command, Command::Logs(..) | Command::SystemLogs(..)) {
         return Err("-n belongs to logs".into());
     }
@@ -141,6 +148,7 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
 struct Options {
     json: bool,
     dangerous: bool,
+    reload: bool,
     lines: Option<u32>,
     root: Option<PathBuf>,
 }
@@ -164,6 +172,7 @@ fn command(words: &[String], options: &Options) -> Result<Command, String> {
         ["info", name] => Command::Info((*name).into()),
         ["start", name] => Command::Start((*name).into()),
         ["stop", name] => Command::Stop((*name).into()),
+        ["restart", name] if options.reload => Command::Reload((*name).into()),
         ["restart", name] => Command::Restart((*name).into()),
         ["services"] => Command::Services(None),
         ["services", name] => Command::Services(Some((*name).into())),
@@ -216,6 +225,8 @@ mod tests {
             ("system reboot new kernel", Command::Reboot("new kernel".into())),
             ("reboot", Command::Reboot(REBOOT_REASON.into())),
             ("system hold 24h", Command::SetPolicy(PolicyChange::HoldFor(86_400))),
+            ("restart hello", Command::Restart("hello".into())),
+            ("restart --reload hello", Command::Reload("hello".into())),
             ("update", Command::UpdateStatus),
             ("update retry", Command::UpdateRetry),
             ("log netd --lines 3", Command::SystemLogs("netd".into(), 3)),
@@ -234,6 +245,7 @@ mod tests {
             ("logs a -n 0", "-n 0"),
             ("logs a -n x", "-n x"),
             ("list --dangerous", "--dangerous belongs to install"),
+            ("stop a --reload", "--reload belongs to restart"),
             ("list -n 5", "-n belongs to logs"),
             ("list --frob", "--frob"),
             ("system hold", "wrong arguments for system"),
