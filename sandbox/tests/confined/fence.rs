@@ -97,7 +97,12 @@ fn what_is_mounted_can_be_used_as_it_was_mounted() {
     let scene = Scene::new();
     let mut confinement = scene.app();
     confinement.mounts.push(executable("/bin/busybox", "/tools/busybox"));
-    confinement.mounts.push(Mount::Tmpfs { target: "/big".into(), size: 8 << 20, mode: 0o1777 });
+    confinement.mounts.push(Mount::Tmpfs {
+        target: "/big".into(),
+        size: 8 << 20,
+        mode: 0o1777,
+        owner: confinement.identity,
+    });
     let script = "/tools/busybox echo ran; busybox ls /dev/pts >/dev/null && echo listed
         echo x > /dev/null && echo 100 > /proc/self/oom_score_adj && echo wrote
         busybox mkdir /tmp/a /tmp/b && echo 1 > /tmp/a/f
