@@ -32,7 +32,10 @@ fn snap_tool() -> PathBuf {
     let tool = folder.join("root/usr/bin/snap");
     if !tool.exists() {
         fs::create_dir_all(&folder).unwrap();
-        run(Command::new("apt-get").args(["download", "snapd"]).current_dir(&folder));
+        // A new machine may have no lists of packages yet.
+        let script =
+            "apt-get -q download snapd || { apt-get -q update; apt-get -q download snapd; }";
+        run(Command::new("sh").args(["-c", script]).current_dir(&folder));
         let package = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
         let package = package.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb"));
         let (package, part) = (package.unwrap(), folder.join("part"));
