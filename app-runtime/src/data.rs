@@ -10,6 +10,8 @@ use std::{
 
 /// Kept free on the data partition, for logs and the updater's state.
 pub const RESERVE: u64 = 4 << 20;
+/// Block of the data partition's file system.
+const BLOCK: u64 = 4096;
 /// Deepest directory that is copied.
 const MAX_DEPTH: usize = 64;
 
@@ -20,7 +22,7 @@ pub fn make(path: &Path, uid: u32) -> Result<()> {
     own(path, uid)
 }
 
-fn own(path: &Path, uid: u32) -> Result<()> {
+pub(crate) fn own(path: &Path, uid: u32) -> Result<()> {
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
     rustix::fs::chownat(
         rustix::fs::CWD,
@@ -45,22 +47,30 @@ pub fn check_space(what: &str, path: &Path, needed: u64) -> Result<()> {
 
 /// Copies the data of one revision for the next. Links are copied as links; sockets and pipes are
 /// left out.
-pub fn copy(what: &str, from: &Path, to: &Path, uid: u32) -> Result<()> {
-    check_space(what, to.parent().unwrap_or(to), size(from, 0)?)?;
+pub fn copy(from: &Path, to: &Path, uid: u32) -> Result<()> {
     make(to, uid)?;
     copy_entries(from, to, uid, 0)
 }
 
-fn size(directory: &Path, depth: usize) -> Result<u64> {
+/// Bytes that a copy of a tree needs: each entry takes whole blocks.
+pub fn size(tree: &Path) -> Result<u64> {
+    size_below(tree, 0)
+}
+
+fn size_below(directory: &Path, depth: usize) -> Result<u64> {
     let mut total = 0;
     for entry in entries(directory, depth)? {
         let found = fs::symlink_metadata(&entry).at("look at", &entry)?;
-        total += if found.is_dir() { size(&entry, depth + 1)? } else { found.len() };
+        total += if found.is_dir() {
+            BLOCK + size_below(&entry, depth + 1)?
+        } else {
+            found.len().next_multiple_of(BLOCK)
+        };
     }
     Ok(total)
 }
 
-fn entries(directory: &Path, depth: usize) -> Result<Vec<std::path::PathBuf>> {
+pub(crate) fn entries(directory: &Path, depth: usize) -> Result<Vec<std::path::PathBuf>> {
     if depth > MAX_DEPTH {
         let why = format!("{} is deeper than {MAX_DEPTH} directories", directory.display());
         return Err(Error::refused("data-depth", why));

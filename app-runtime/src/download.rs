@@ -1,6 +1,7 @@
 //! A snap from an HTTP address, into appd's own directory. Runs on a thread of its own.
 
 use crate::{
+    change::transition::ABORTED_CODE,
     data,
     error::{Context, Error, Result},
     incoming::MAX_SNAP,
@@ -21,17 +22,45 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For all of it.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// Fetches `url` to the partial file `number`, and compares its digest where one is given.
-pub fn fetch(paths: &Paths, url: &str, sha256: Option<[u8; 32]>, number: u32) -> Result<PathBuf> {
+/// Fetches `url` to the partial file `number`, and compares its digest where one is given; until
+/// it is `stopped`.
+pub fn fetch(
+    paths: &Paths,
+    url: &str,
+    sha256: Option<[u8; 32]>,
+    number: u32,
+    stopped: &dyn Fn() -> bool,
+) -> Result<PathBuf> {
     let to = paths.partial(number);
-    let result = fetch_to(paths, url, sha256, &to);
+    let result = fetch_to(paths, url, sha256, &to, stopped);
     if result.is_err() {
         let _ = fs::remove_file(&to);
     }
     result.map(|()| to)
 }
 
-fn fetch_to(paths: &Paths, url: &str, sha256: Option<[u8; 32]>, to: &PathBuf) -> Result<()> {
+/// Reads on until somebody wants it to stop.
+struct Stoppable<'a, R> {
+    from: R,
+    stopped: &'a dyn Fn() -> bool,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match (self.stopped)() {
+            true => Err(io::Error::other("aborted")),
+            false => self.from.read(into),
+        }
+    }
+}
+
+fn fetch_to(
+    paths: &Paths,
+    url: &str,
+    sha256: Option<[u8; 32]>,
+    to: &PathBuf,
+    stopped: &dyn Fn() -> bool,
+) -> Result<()> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Error::refused("bad-url", format!("{url}: not http:// or https://")));
     }
@@ -44,10 +73,13 @@ fn fetch_to(paths: &Paths, url: &str, sha256: Option<[u8; 32]>, to: &PathBuf) ->
         return Err(Error::refused("snap-too-large", why));
     }
     data::check_space(url, &paths.files(), needed)?;
-    let mut body = response.into_body().into_reader().take(MAX_SNAP);
+    let body = response.into_body().into_reader().take(MAX_SNAP);
+    let mut body = Stoppable { from: body, stopped };
     let mut file = File::create(to).at("create", to)?;
-    let got = io::copy(&mut body, &mut file)
-        .map_err(|e| Error::refused("download", format!("{url}: {e}")))?;
+    let got = io::copy(&mut body, &mut file).map_err(|e| {
+        let code = if stopped() { ABORTED_CODE } else { "download" };
+        Error::refused(code, format!("{url}: {e}"))
+    })?;
     if length.is_some_and(|length| length != got) {
         let why = format!("{url}: {got} of {needed} bytes");
         return Err(Error::refused("download", why));

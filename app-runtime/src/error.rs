@@ -27,6 +27,9 @@ pub enum Error {
     /// A process could not be confined and started.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
+    /// A change was undone, for a reason that is stored with it.
+    #[error("{}", .0.message)]
+    Change(Failure),
 }
 
 /// Shorthand for results of this crate.
@@ -39,12 +42,13 @@ impl Error {
     }
 
     /// The frozen code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Error::Refused { code, .. } => code,
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no-space",
             Error::Io { .. } => "io",
             Error::Sandbox(_) => "sandbox",
+            Error::Change(failure) => &failure.code,
         }
     }
 

@@ -3,27 +3,27 @@
 
 use crate::{
     data,
+    disk::{Disk, Partition},
     error::{Context, Error, Result},
     layouts,
     meta::{Snap, invalid, support},
     mounting,
     paths::Paths,
+    state::{Revision, hex},
     verify::{self, Checked},
 };
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Largest snap; a card has room for little more.
 pub const MAX_SNAP: u64 = 1 << 30;
 
-/// A copy that may be installed. Removed when dropped, unless it was taken.
+/// A copy that may be installed.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The copy.
-    pub path: PathBuf,
     /// Its snap.yaml.
     pub snap: Snap,
     /// Size in bytes.
@@ -32,9 +32,16 @@ pub struct Incoming {
     pub checked: Checked,
 }
 
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+impl Incoming {
+    /// As it is noted in the state.
+    pub fn revision(&self) -> Revision {
+        Revision {
+            version: self.snap.version.clone(),
+            signed: self.checked.signed,
+            size: self.size,
+            image: self.checked.image,
+            digest: self.checked.digest.map(|digest| hex(&digest)),
+        }
     }
 }
 
@@ -66,7 +73,7 @@ fn accept_copy(
         data::check_space(&what, &paths.files(), size)?;
         copy_synced(source, copy, size)?;
     }
-    let checked = verify::check(&what, copy, &paths.keys(), dangerous)?;
+    let mut checked = verify::check(&what, copy, &paths.keys(), dangerous)?;
     let snap = look_inside(paths, &what, copy, number, checked.image)?;
     if checked.name.as_ref().is_some_and(|name| *name != snap.name) {
         let why = format!("{what}: signed for another name than {}", snap.name);
@@ -75,7 +82,13 @@ fn accept_copy(
     if let Some(refusal) = support::not_honoured(&snap) {
         return Err(refusal);
     }
-    Ok(Incoming { path: copy.to_path_buf(), snap, size, checked })
+    if checked.digest.is_none() {
+        let file = File::open(copy).at("open", copy)?;
+        checked.digest = Some(verify::digest(&what, &mut io::Read::take(file, checked.image))?);
+    }
+    // It is noted in a moment that the copy is there.
+    Partition.sync_names(&paths.files())?;
+    Ok(Incoming { snap, size, checked })
 }
 
 fn copy_synced(source: &Path, copy: &Path, size: u64) -> Result<()> {

@@ -8,32 +8,36 @@
 //! | [`verify`] | signature and digest of a snap file |
 //! | [`state`], [`rebuild`] | what is installed: a file and its copy; what is known without both |
 //! | [`incoming`], [`download`] | a file or an address becomes a checked copy |
-//! | [`manager`], [`install`], [`data`] | install, refresh with way back, remove |
-//! | [`interface`], [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
+//! | [`change`] | install, refresh, revert, remove, snapshots: tasks that are done, or undone |
+//! | [`manager`], [`transact`] | what is mounted and runs; requests that change it |
+//! | [`data`], [`snapshot`], [`disk`] | data of snaps; their snapshots; files behind a trait |
 //! | [`beneath`] | files of a snap's own, opened without being led out of it |
+//! | [`mutant`] | bugs put in on purpose, for the simulator |
+//! | [`interface`], [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
 //! | [`service`], [`pidfd`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
 //! What always holds: a snap's bytes are verified in appd's own copy, before the kernel parses
-//! them; what is installed
-//! is what `state.json` says, which changes in one rename, so that a power cut leaves the old or
-//! the new; a failed
-//! refresh goes back to the old; one snap's trouble stops no other.
+//! them; what is installed is what `state.json` says, which changes in one rename together with the
+//! change that is under way, so that a power cut leaves the old or the new; a failed change is
+//! undone as a whole; one snap's trouble stops no other.
 
 pub mod beneath;
+pub mod change;
 pub mod confine;
 pub mod data;
+pub mod disk;
 pub mod download;
 pub mod duration;
 mod error;
 pub mod incoming;
-pub mod install;
 pub mod interface;
 pub mod layouts;
 pub mod loopdev;
 pub mod manager;
 pub mod meta;
 pub mod mounting;
+pub mod mutant;
 pub mod notify;
 pub mod paths;
 pub mod pidfd;
@@ -42,8 +46,10 @@ pub mod resolver;
 pub mod ring;
 pub mod server;
 pub mod service;
+pub mod snapshot;
 pub mod squashfs;
 pub mod state;
+pub mod transact;
 pub mod verify;
 
 pub use error::{Context, Error, Result};

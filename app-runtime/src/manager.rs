@@ -1,7 +1,9 @@
 //! All snaps: what is installed, what is mounted, what runs.
 
 use crate::{
+    change::{keep, run::World},
     confine::{self, Place},
+    disk::{Disk, Partition},
     error::{Context, Error, Result},
     interface::Interfaces,
     meta::Snap,
@@ -10,14 +12,16 @@ use crate::{
     rebuild, ring,
     service::{self, Service},
     state::State,
+    transact::Abort,
     verify,
 };
 use protocol::control::{AppServiceStatus, SnapInfo};
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
     rc::Rc,
+    sync::Arc,
 };
 use tokio::{sync::Mutex, task::JoinHandle};
 
@@ -36,8 +40,13 @@ pub struct Manager {
     /// Why a snap that is installed does not run.
     broken: RefCell<BTreeMap<String, String>>,
     /// One change at a time.
-    pub(crate) change: Mutex<()>,
-    incoming: Cell<u32>,
+    pub(crate) turn: Arc<Mutex<()>>,
+    /// What a person wants undone.
+    pub(crate) abort: RefCell<Abort>,
+    /// Copies that were checked and have not become files yet.
+    pub(crate) fetched: RefCell<BTreeSet<u32>>,
+    /// Revisions whose file was checked since appd started.
+    pub(crate) trusted: RefCell<BTreeSet<(String, u32)>>,
     /// What a person should know of the start.
     pub warnings: Vec<String>,
 }
@@ -59,7 +68,7 @@ impl Manager {
     /// Reads what is installed and removes what an interrupted change left behind. Nothing runs
     /// yet.
     pub fn open(paths: Paths) -> Result<Self> {
-        for directory in [paths.files(), paths.snaps().join("data"), paths.mounts()] {
+        for directory in [paths.files(), paths.all_data(), paths.snapshots(), paths.mounts()] {
             fs::create_dir_all(&directory).at("make directory", &directory)?;
         }
         // The kernel lets controllers be enabled from the top down only.
@@ -82,8 +91,10 @@ impl Manager {
             state: RefCell::new(state),
             running: RefCell::default(),
             broken: RefCell::default(),
-            change: Mutex::new(()),
-            incoming: Cell::new(0),
+            turn: Arc::default(),
+            abort: RefCell::default(),
+            fetched: RefCell::default(),
+            trusted: RefCell::default(),
             warnings,
         };
         if let Err(error) = manager.sweep() {
@@ -92,57 +103,44 @@ impl Manager {
         Ok(manager)
     }
 
-    /// Removes files and data that the state does not name: a power cut came before the state was
-    /// written, or after.
+    /// Removes what an interrupted change left behind, and mounts of snaps that were looked at.
     fn sweep(&self) -> Result<()> {
-        for mount in list(&self.paths.mounts())? {
-            let name = mount.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for name in Partition.list(&self.paths.mounts())? {
             if name.starts_with(".incoming-") {
-                mounting::unmount(&mount)?;
+                mounting::unmount(&self.paths.mounts().join(name))?;
             }
         }
-        let state = self.state.borrow();
-        let kept = |name: &str, revision: u32| {
-            state.snaps.get(name).is_some_and(|snap| snap.revisions.contains_key(&revision))
-        };
-        let files: BTreeSet<_> = state
-            .snaps
-            .iter()
-            .flat_map(|(name, snap)| snap.revisions.keys().map(|r| self.paths.file(name, *r)))
-            .collect();
-        for file in list(&self.paths.files())? {
-            if !files.contains(&file) {
-                eprintln!("removing {}: left by an interrupted change", file.display());
-                crate::data::remove(&file)?;
-            }
-        }
-        for directory in list(&self.paths.snaps().join("data"))? {
-            let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !state.snaps.contains_key(&name) {
-                crate::data::remove(&directory)?;
-                continue;
-            }
-            for data in list(&directory)? {
-                let revision = data.file_name().and_then(|r| r.to_str()?.parse().ok());
-                if revision.is_some_and(|revision| !kept(&name, revision)) {
-                    crate::data::remove(&data)?;
-                }
-            }
-        }
-        Ok(())
+        keep::sweep(&Partition, &self.paths, &self.state.borrow())
     }
 
-    /// Starts all installed snaps. One that fails is told, and stops no other.
+    /// Starts all installed snaps, then carries on a change that was under way, then starts those
+    /// that it was about. One that fails is told, and stops no other.
     pub async fn start_all(self: &Rc<Self>) {
-        let _change = self.change.lock().await;
+        let _turn = self.turn.lock().await;
+        let changing = {
+            let state = self.state.borrow();
+            state.under_way().and_then(|id| state.changes.get(&id)).cloned()
+        };
+        self.start_those(|name| !changing.as_ref().is_some_and(|c| c.is_about(name))).await;
+        if changing.is_some() {
+            self.carry_on().await;
+            // What a task removed before the power went may be back, and belongs to nobody now.
+            if let Err(error) = self.sweep() {
+                eprintln!("after a change: {error}");
+            }
+            self.start_those(|_| true).await;
+        }
+    }
+
+    async fn start_those(&self, wanted: impl Fn(&str) -> bool) {
         let names: Vec<String> = self.state.borrow().snaps.keys().cloned().collect();
-        for name in names {
-            match self.activate_checked(&name).await {
-                Ok(()) => self.services_of(&name).iter().for_each(|service| service.want()),
-                Err(error) => {
-                    eprintln!("{name}: {}: {error}", error.code());
-                    self.broken.borrow_mut().insert(name, error.to_string());
-                }
+        for name in names.into_iter().filter(|name| wanted(name)) {
+            if self.running.borrow().contains_key(&name) {
+                continue;
+            }
+            if let Err(error) = self.start(&name, false).await {
+                eprintln!("{name}: {}: {error}", error.code());
+                self.broken.borrow_mut().insert(name, error.to_string());
             }
         }
     }
@@ -157,8 +155,8 @@ impl Manager {
 
     /// Before a snap is mounted after a boot, its bytes are checked again: the data partition is
     /// not verified.
-    async fn activate_checked(&self, name: &str) -> Result<()> {
-        let (file, signed, keys) = {
+    pub(crate) async fn activate_checked(&self, name: &str) -> Result<()> {
+        let (file, signed, keys, current) = {
             let state = self.state.borrow();
             let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
             for lost in [self.paths.common(name), self.paths.revision_data(name, installed.current)]
@@ -169,7 +167,8 @@ impl Manager {
                 }
             }
             let signed = installed.revisions.get(&installed.current).is_some_and(|r| r.signed);
-            (self.paths.file(name, installed.current), signed, self.paths.keys())
+            let file = self.paths.file(name, installed.current);
+            (file, signed, self.paths.keys(), installed.current)
         };
         let what = name.to_string();
         let check = move || {
@@ -179,6 +178,7 @@ impl Manager {
             })
         };
         blocking(check).await?;
+        self.trusted.borrow_mut().insert((name.into(), current));
         self.activate(name)
     }
 
@@ -217,12 +217,6 @@ impl Manager {
         self.running.borrow().get(name).map(|running| running.snap.clone())
     }
 
-    /// Number for the next partial file.
-    pub(crate) fn next_incoming(&self) -> u32 {
-        self.incoming.set(self.incoming.get().wrapping_add(1));
-        self.incoming.get()
-    }
-
     pub(crate) fn services_of(&self, name: &str) -> Vec<Rc<Service>> {
         self.running.borrow().get(name).map(|r| r.services.clone()).unwrap_or_default()
     }
@@ -232,6 +226,9 @@ impl Manager {
         let snap = name.split('.').next().unwrap_or_default();
         if !self.state.borrow().snaps.contains_key(snap) {
             return Err(unknown(snap));
+        }
+        if self.state.borrow().snaps.get(snap).is_some_and(|snap| snap.disabled) {
+            return Err(Error::refused("snap-disabled", format!("{snap} is disabled")));
         }
         if let Some(why) = self.broken.borrow().get(snap) {
             return Err(Error::refused("snap-corrupt", why));
@@ -279,6 +276,7 @@ impl Manager {
                 .map(|r| r.services.iter().map(|s| s.describe()).collect())
                 .unwrap_or_default(),
             connections,
+            disabled: installed.disabled,
         })
     }
 
@@ -327,11 +325,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 pub(crate) fn unknown(name: &str) -> Error {
     Error::refused("not-installed", format!("{name}: no such snap is installed"))
-}
-
-fn list(directory: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
-    fs::read_dir(directory)
-        .at("list", directory)?
-        .map(|entry| entry.map(|e| e.path()).at("list", directory))
-        .collect()
 }

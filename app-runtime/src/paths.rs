@@ -39,9 +39,14 @@ impl Paths {
         self.files().join(format!("incoming-{number}.partial"))
     }
 
+    /// Data of all snaps.
+    pub fn all_data(&self) -> PathBuf {
+        self.snaps().join("data")
+    }
+
     /// Data of a snap, all revisions.
     pub fn data(&self, name: &str) -> PathBuf {
-        self.snaps().join("data").join(name)
+        self.all_data().join(name)
     }
 
     /// Data that all revisions share.
@@ -54,9 +59,24 @@ impl Paths {
         self.data(name).join(revision.to_string())
     }
 
+    /// Snapshots of data.
+    pub fn snapshots(&self) -> PathBuf {
+        self.snaps().join("snapshots")
+    }
+
+    /// The snapshot of one snap in a set.
+    pub fn snapshot(&self, set: u32, name: &str) -> PathBuf {
+        self.snapshots().join(format!("{set}_{name}.snapshot"))
+    }
+
+    /// Logs of all services.
+    pub fn logs(&self) -> PathBuf {
+        self.snaps().join("log")
+    }
+
     /// Log of a service (`snap.app`).
     pub fn log(&self, service: &str) -> PathBuf {
-        self.snaps().join("log").join(format!("{service}.log"))
+        self.logs().join(format!("{service}.log"))
     }
 
     /// What is installed.

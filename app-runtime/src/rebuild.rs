@@ -9,16 +9,18 @@
 //!
 //! What always holds: a damaged state is put aside, not lost; what was rebuilt runs only when its
 //! file is signed, because that a snap was installed without a signature stood in the state alone;
-//! data of a snap is kept, even where its file is gone.
+//! data of a snap is kept, even where its file is gone, and so is every snapshot that can be read
+//! through.
 
 use crate::{
+    change::plan::KEPT,
     data,
-    error::Result,
-    incoming,
-    install::KEPT,
-    meta,
+    disk::Partition,
+    error::{Context, Result},
+    incoming, meta,
     paths::Paths,
-    state::{Installed, Revision, State},
+    snapshot,
+    state::{Installed, Revision, Snapshot, State, hex},
     verify,
 };
 use std::{
@@ -39,7 +41,7 @@ enum Found {
 }
 
 fn look(path: &Path) -> Found {
-    match State::load(path) {
+    match State::load(&Partition, path) {
         Ok(Some(state)) => Found::Good(state),
         Ok(None) => Found::None,
         Err(error) => Found::Damaged(error.to_string()),
@@ -60,7 +62,7 @@ pub fn open(paths: &Paths) -> Result<(State, Vec<String>)> {
     let aside = paths.state_damaged();
     let was_put_aside = fs::rename(paths.state(), &aside).is_ok();
     // a partition that takes no writes any more is no reason not to run what is there
-    let stored = state.store(&paths.state(), &paths.state_copy());
+    let stored = state.store(&Partition, &paths.state(), &paths.state_copy());
     let mut warnings = Vec::new();
     warnings.extend(stored.err().map(|error| format!("apps: state.json: {error}")));
     warnings.extend(why.map(|(why, what)| format!("apps: state.json: {why}; {what}")));
@@ -90,7 +92,7 @@ fn remains(paths: &Paths) -> BTreeMap<String, Remains> {
             found.entry(snap.into()).or_default().files.insert(revision);
         }
     }
-    for snap in names(&paths.snaps().join("data")) {
+    for snap in names(&paths.all_data()) {
         if meta::check_name("data", &snap).is_err() {
             continue;
         }
@@ -147,9 +149,36 @@ fn rebuilt(paths: &Paths, left: &BTreeMap<String, Remains>) -> Result<State> {
         };
         data::make(&paths.common(name), uid)?;
         data::make(&paths.revision_data(name, current), uid)?;
-        state.snaps.insert(name.clone(), Installed { uid, current, last, revisions: kept });
+        state.snaps.insert(
+            name.clone(),
+            Installed { uid, current, last, revisions: kept, disabled: false },
+        );
+    }
+    for (set, name) in names(&paths.snapshots()).iter().filter_map(|n| snapshot_file(n)) {
+        match look_through(&paths.snapshot(set, name), name) {
+            Ok(snapshot) => {
+                state.snapshots.entry(set).or_default().insert(name.into(), snapshot);
+                state.last_set = state.last_set.max(set);
+            }
+            Err(error) => eprintln!("snapshot set {set}: {error}"),
+        }
     }
     Ok(state)
+}
+
+/// Set and snap of `SET_NAME.snapshot`.
+fn snapshot_file(name: &str) -> Option<(u32, &str)> {
+    let (set, snap) = name.strip_suffix(".snapshot")?.split_once('_')?;
+    meta::check_name("file", snap).ok()?;
+    Some((set.parse().ok()?, snap))
+}
+
+/// What a snapshot tells, when it is whole.
+fn look_through(path: &Path, name: &str) -> Result<Snapshot> {
+    let head = snapshot::check(path)?;
+    let mut file = fs::File::open(path).at("open", path)?;
+    let size = file.metadata().at("look at", path)?.len();
+    Ok(head.of_file(size, hex(&verify::digest(name, &mut file)?)))
 }
 
 /// What a snap file tells, and whether it is whole and signed.
@@ -162,8 +191,8 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
     });
     match checked {
         Ok((checked, snap)) if snap.name == name => {
-            let image = checked.image;
-            (Revision { version: snap.version, signed: true, size, image }, true)
+            let (image, digest) = (checked.image, checked.digest.map(|digest| hex(&digest)));
+            (Revision { version: snap.version, signed: true, size, image, digest }, true)
         }
         Ok((_, snap)) => {
             eprintln!("{}: the file is a snap named {}", file.display(), snap.name);
@@ -179,5 +208,5 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
 /// A revision of which nothing can be known. It counts as signed, so that it is checked before it
 /// runs.
 fn lost(size: u64) -> Revision {
-    Revision { version: UNKNOWN_VERSION.into(), signed: true, size, image: size }
+    Revision { version: UNKNOWN_VERSION.into(), signed: true, size, image: size, digest: None }
 }

@@ -5,6 +5,7 @@ use crate::{
     manager::Manager,
     service,
 };
+use protocol::change::{Order, Origin};
 use protocol::control::{AppRequest, AppResponse, MAX_FRAME, read_frame, write_frame};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
@@ -80,10 +81,12 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
     Ok(match request {
         AppRequest::Ping => AppResponse::Ok(format!("appd {}", env!("CARGO_PKG_VERSION"))),
         AppRequest::Install { path, dangerous } => {
-            AppResponse::Ok(manager.install(path.into(), dangerous).await?)
+            let from = vec![Origin::Path(path)];
+            manager.transact(Order::Install { from, dangerous, refresh: false }, true).await?
         }
         AppRequest::InstallUrl { url, sha256, dangerous } => {
-            AppResponse::Ok(manager.install_url(url, sha256, dangerous).await?)
+            let from = vec![Origin::Url { url, sha256 }];
+            manager.transact(Order::Install { from, dangerous, refresh: false }, true).await?
         }
         AppRequest::List => AppResponse::Snaps(manager.list()),
         AppRequest::Info(name) => AppResponse::Snap(Box::new(manager.info(&name)?)),
@@ -113,6 +116,16 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
         }
         AppRequest::Services(name) => AppResponse::Services(manager.services(name.as_deref())?),
         AppRequest::Logs { name, lines } => AppResponse::Log(manager.logs(&name, lines)?),
-        AppRequest::Remove(name) => AppResponse::Ok(manager.remove(&name).await?),
+        AppRequest::Remove(name) => {
+            manager.transact(Order::Remove { names: vec![name], purge: false }, true).await?
+        }
+        AppRequest::Transact { order, wait } => manager.transact(order, wait).await?,
+        AppRequest::Changes => AppResponse::Changes(manager.changes()),
+        AppRequest::Change(which) => AppResponse::Change(Box::new(manager.change(&which)?)),
+        AppRequest::Abort(which) => AppResponse::Ok(manager.abort(&which)?),
+        AppRequest::Saved(set) => AppResponse::Snapshots(manager.saved(set)?),
+        AppRequest::Export { set, path } => {
+            AppResponse::Ok(manager.export(set, path.into()).await?)
+        }
     })
 }

@@ -29,6 +29,8 @@ pub struct Checked {
     pub name: Option<String>,
     /// Bytes from the start that may be mounted.
     pub image: u64,
+    /// SHA-256 of them, where the signature vouches for it.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Whether the file says that it is signed: where its envelope lies.
@@ -82,7 +84,8 @@ pub fn check(what: &str, path: &Path, keys: &KeyFiles, dangerous: bool) -> Resul
     file.seek(SeekFrom::Start(0)).at("read", path)?;
     file.read_exact(&mut header).at("read", path)?;
     squashfs::check(what, &header, image)?;
-    Ok(Checked { signed: claim.is_some(), name: claim.and_then(|c| c.name), image })
+    let digest = claim.as_ref().and_then(|claim| claim.sha256.as_slice().try_into().ok());
+    Ok(Checked { signed: claim.is_some(), name: claim.and_then(|c| c.name), image, digest })
 }
 
 fn claim(what: &str, file: &mut File, size: u64, keys: &KeyFiles) -> Result<Option<SnapClaim>> {

@@ -320,6 +320,7 @@ fn snap() -> SnapInfo {
         size: 16_384,
         services: vec![service],
         connections: vec!["network".into()],
+        disabled: false,
     }
 }
 

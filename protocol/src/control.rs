@@ -4,6 +4,7 @@
 //!
 //! The functions here work on any `Read`/`Write`; opening the socket is the caller's business.
 
+use crate::change::{ChangeInfo, Order, SnapshotInfo, Which};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
@@ -355,10 +356,48 @@ pub enum AppRequest {
         /// How many lines at most.
         lines: u32,
     },
-    /// Remove a snap and its data.
+    /// Remove a snap; a snapshot of its data is kept for some time.
     Remove(String),
     /// Have services read their configuration again: by their reload-commands, else by restarts.
     Reload(String),
+    /// Change something, as one change.
+    Transact {
+        /// What.
+        order: Order,
+        /// Answer when it has come to its end; else as soon as it is stored.
+        wait: bool,
+    },
+    /// The changes that are remembered.
+    Changes,
+    /// One change with its tasks.
+    Change(Which),
+    /// Undo a change that is under way.
+    Abort(Which),
+    /// Snapshots, of all sets or of one.
+    Saved(Option<u32>),
+    /// Write a set of snapshots into one file.
+    Export {
+        /// The set.
+        set: u32,
+        /// Absolute path; nothing may be there.
+        path: String,
+    },
+}
+
+impl AppRequest {
+    /// Whether it may only be asked for on the device: it takes what is not signed, or has root
+    /// read or write a file that the request names.
+    pub fn is_for_the_prompt(&self) -> bool {
+        match self {
+            AppRequest::Install { dangerous, .. } | AppRequest::InstallUrl { dangerous, .. } => {
+                *dangerous
+            }
+            AppRequest::Transact { order: Order::Install { dangerous, .. }, .. } => *dangerous,
+            AppRequest::Transact { order: Order::Import { .. }, .. }
+            | AppRequest::Export { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// One installed snap.
@@ -380,6 +419,9 @@ pub struct SnapInfo {
     pub services: Vec<AppServiceStatus>,
     /// Granted interfaces.
     pub connections: Vec<String>,
+    /// Not to be started until it is enabled.
+    #[serde(default)]
+    pub disabled: bool,
 }
 
 /// One service of a snap.
@@ -414,4 +456,12 @@ pub enum AppResponse {
     Log(Vec<String>),
     /// Refused or failed.
     Failed(Failure),
+    /// A change has begun that is not waited for: its number.
+    Began(u32),
+    /// Changes, oldest first, without their tasks.
+    Changes(Vec<ChangeInfo>),
+    /// One change.
+    Change(Box<ChangeInfo>),
+    /// Snapshots.
+    Snapshots(Vec<SnapshotInfo>),
 }

@@ -10,7 +10,7 @@
 //! | [`payload`] | container of compressed chunks | own, see module |
 //! | [`delta`] | chunks as changes to another image | own, see module |
 //! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
-//! | [`control`] | control-socket messages | postcard in frames |
+//! | [`control`], [`change`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
 //! | [`cbor`] | limits of received CBOR | |
 //! | [`calendar`] | times as text | RFC 3339 |
@@ -22,6 +22,7 @@
 
 pub mod calendar;
 pub mod cbor;
+pub mod change;
 pub mod checks;
 pub mod control;
 pub mod delta;

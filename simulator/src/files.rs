@@ -89,12 +89,7 @@ impl Files {
     /// The power goes.
     pub fn lose_power(&mut self, loss: Loss, random: &mut fastrand::Rng) {
         for change in std::mem::take(&mut self.pending) {
-            let kept = match loss {
-                Loss::Everything => false,
-                Loss::Nothing => true,
-                Loss::Random => random.bool(),
-            };
-            if kept {
+            if loss.keeps(random) {
                 change.apply(&mut self.durable_names);
             }
         }

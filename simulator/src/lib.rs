@@ -45,7 +45,10 @@
 //! | [`scenario`], [`sweep`] | count, then cut |
 //! | [`chance`] | seeded runs with many faults |
 //! | [`bug`] | what is broken on purpose |
+//!
+//! Changes of apps have a world of their own, with a fault model of their own: [`apps`].
 
+pub mod apps;
 pub mod boot;
 pub mod bug;
 pub mod chance;

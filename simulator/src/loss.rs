@@ -10,3 +10,14 @@ pub enum Loss {
     /// Each sector, each name by chance.
     Random,
 }
+
+impl Loss {
+    /// Whether a change that was not synced is kept.
+    pub fn keeps(self, random: &mut fastrand::Rng) -> bool {
+        match self {
+            Loss::Everything => false,
+            Loss::Nothing => true,
+            Loss::Random => random.bool(),
+        }
+    }
+}

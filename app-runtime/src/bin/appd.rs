@@ -48,6 +48,7 @@ async fn serve(paths: Paths) -> Result<()> {
     let listener = server::bind(&paths.socket())?;
     tokio::task::spawn_local(server::serve(listener, manager.clone()));
     tokio::task::spawn_local(resolver::follow(paths.clone()));
+    tokio::task::spawn_local(manager.clone().expire());
     // init's health gate waits for appd, not for every app.
     let socket = paths.init_socket();
     let warnings = manager.warnings.clone();

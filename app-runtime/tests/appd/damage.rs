@@ -59,7 +59,7 @@ fn a_damaged_state_is_put_aside_told_and_replaced_by_its_copy() {
     for (damage, why) in [
         (&b"\x00\xff rubbish"[..], "expected value"),
         (b"", "EOF"),
-        (b"{\"format\": 2, \"next_uid\": 1, \"snaps\": {}}", "format 2"),
+        (b"{\"format\": 3, \"next_uid\": 1, \"snaps\": {}}", "format 3"),
     ] {
         let mut bench = with_steady();
         bench.kill();

@@ -3,6 +3,7 @@
 //! root and Debian's squashfs-tools and busybox-static, and says so.
 
 mod bench;
+mod changes;
 mod damage;
 mod foreign;
 mod isolation;
@@ -13,6 +14,7 @@ mod readiness;
 mod refresh;
 mod refusals;
 mod snap;
+mod snapshots;
 mod sockets;
 mod stops;
 mod timer;

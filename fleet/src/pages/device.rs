@@ -364,6 +364,12 @@ fn action_text(action: &serde_json::Value) -> String {
             AppRequest::List => "List apps".into(),
             AppRequest::Services(_) => "List services".into(),
             AppRequest::Ping => "Ping appd".into(),
+            AppRequest::Transact { order, .. } => format!("Change of apps: {}", order.kind()),
+            AppRequest::Changes => "List changes of apps".into(),
+            AppRequest::Change(_) => "About a change of apps".into(),
+            AppRequest::Abort(_) => "Abort a change of apps".into(),
+            AppRequest::Saved(_) => "List snapshots".into(),
+            AppRequest::Export { .. } => "Export snapshots".into(),
         },
     }
 }

@@ -289,6 +289,7 @@ pub fn apps() -> Vec<SnapInfo> {
             memory: Some(2_400_000),
         }],
         connections: vec!["network-bind".into()],
+        disabled: false,
     }]
 }
 

@@ -12,7 +12,7 @@ const TABLE: &str = "docs/reference/refusals.md";
 const SOURCES: [&str; 5] =
     ["protocol/src/", "updater/src/", "init/src/", "app-runtime/src/", "fleet/src/"];
 /// What stands before a code.
-const BEFORE: [&str; 5] = ["failure(", "failed(", "refused(", "code:", "code ="];
+const BEFORE: [&str; 6] = ["failure(", "failed(", "refused(", "code:", "code =", "_CODE: &str ="];
 /// How the codes begin that a verdict gives.
 const VERDICT: &str = "\"trial-";
 
@@ -80,14 +80,15 @@ mod tests {
     fn a_code_without_a_row_and_a_row_without_a_code_are_found() {
         let source = "fn code(&self) {\n    match self { A => \"one-a\", B => \"two\" }\n    }\n\
                       failure(\"three\", x); refused(\n  \"four\", y); Failure { code: \"five\" }\n\
+                      const EIGHT_CODE: &str = \"eight\";\n\
                       failure(code, \"Not a code\"); (\"trial-six\", z)\n\
                       #[cfg(test)] failure(\"seven\")";
         let mut found = codes(source);
         found.sort();
-        assert_eq!(found, ["five", "four", "one-a", "three", "trial-six", "two"]);
+        assert_eq!(found, ["eight", "five", "four", "one-a", "three", "trial-six", "two"]);
         let made = found.into_iter().map(|code| (code, "a.rs".to_string())).collect();
         let table = "| code | meaning |\n| `one-a` | x |\n| `two` | x |\n| `three` | x |\n\
-                     | `four` | x |\n| `five` | x |\n| `gone` | x |\n";
+                     | `four` | x |\n| `five` | x |\n| `eight` | x |\n| `gone` | x |\n";
         let texts: Vec<String> =
             compare(&made, &listed(table)).iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), 2, "{texts:?}");

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`words`] | the words of a command line become a [`words::Command`] |
 //! | [`run`] | a command becomes a request, its answer a report |
+//! | [`change`] | the words about changes and snapshots |
 //! | [`policy`] | the words about when to update |
 //! | [`system`] | the report on the whole system |
 //! | [`show`] | reports as text and as JSON |
@@ -13,6 +14,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 the command line was wrong, 3 the daemon was not
 //! reached.
 
+mod change;
 mod policy;
 mod prompt;
 mod run;

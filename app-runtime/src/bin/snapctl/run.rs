@@ -1,8 +1,10 @@
 //! A command becomes one request on a control socket, its answer a report.
 
+use crate::change::Ask;
 use crate::show::Report;
 use crate::system::System;
 use crate::words::{self, Command, Line};
+use protocol::change::{Order, Origin, Which};
 use protocol::control::{
     APP_SOCKET, AppRequest, AppResponse, Failure, INIT_SOCKET, InitRequest, InitResponse,
     UPDATER_SOCKET, UpdaterRequest, UpdaterResponse, call,
@@ -24,6 +26,8 @@ pub const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 /// Longest wait for an answer: an installation from a slow network takes minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// How often a change is looked at that is watched.
+const WATCH: Duration = Duration::from_millis(200);
 /// What the running system is.
 const RELEASE: &str = "etc/holdfast/release.json";
 
@@ -75,7 +79,7 @@ fn report(line: &Line) -> Result<Report, Problem> {
     match line.command.clone() {
         Command::Help => Ok(Report::Text(words::HELP.trim_end().into())),
         Command::Version => version(root),
-        Command::Install { from, dangerous } => app(install(from, dangerous)?),
+        Command::Change { ask, wait } => change(root, ask, wait, line.json),
         Command::List => app(AppRequest::List),
         Command::Info(name) => app(AppRequest::Info(name)),
         Command::Start(name) => app(AppRequest::Start(name)),
@@ -84,7 +88,6 @@ fn report(line: &Line) -> Result<Report, Problem> {
         Command::Reload(name) => app(AppRequest::Reload(name)),
         Command::Services(name) => app(AppRequest::Services(name)),
         Command::Logs(name, lines) => app(AppRequest::Logs { name, lines }),
-        Command::Remove(name) => app(AppRequest::Remove(name)),
         Command::Status => status(root),
         Command::Boots => init(InitRequest::Boots),
         Command::SystemLogs(service, lines) => init(InitRequest::Log { service, lines }),
@@ -122,16 +125,72 @@ fn rollback(root: &Path) -> Result<Report, Problem> {
     ask_init(root, &InitRequest::Reboot { reason: "rollback".into() })
 }
 
-/// appd gets an absolute path, because its working directory is another one.
-fn install(from: String, dangerous: bool) -> Result<AppRequest, Problem> {
-    if from.starts_with("http://") || from.starts_with("https://") {
-        return Ok(AppRequest::InstallUrl { url: from, sha256: None, dangerous });
+fn change(root: &Path, ask: Ask, wait: bool, json: bool) -> Result<Report, Problem> {
+    let app = |request| ask_app(root, &request);
+    let transact = |order| app(AppRequest::Transact { order, wait });
+    match ask {
+        Ask::Order(order) => transact(order),
+        Ask::Install { from, dangerous, refresh } => {
+            let from = from.into_iter().map(origin).collect::<Result<_, _>>()?;
+            transact(Order::Install { from, dangerous, refresh })
+        }
+        Ask::Import(path) => transact(Order::Import { path: absolute(&path)? }),
+        Ask::Export(set, path) => {
+            let path = std::path::absolute(&path).map_err(|error| unreadable(&path, &error))?;
+            app(AppRequest::Export { set, path: path.to_string_lossy().into_owned() })
+        }
+        Ask::Changes => app(AppRequest::Changes),
+        Ask::Tasks(which) => app(AppRequest::Change(which)),
+        Ask::Watch(which) => watch(root, which, json),
+        Ask::Abort(which) => app(AppRequest::Abort(which)),
+        Ask::Saved(set) => app(AppRequest::Saved(set)),
     }
-    let path = std::fs::canonicalize(&from).map_err(|error| {
-        let message = format!("read {from}: {error}");
-        Problem::Failed(Failure { code: "file-not-readable".into(), message })
-    })?;
-    Ok(AppRequest::Install { path: path.to_string_lossy().into_owned(), dangerous })
+}
+
+/// Tells what each task comes to, until the change has come to its end.
+fn watch(root: &Path, which: Which, json: bool) -> Result<Report, Problem> {
+    let mut told: Vec<String> = Vec::new();
+    let mut which = which;
+    loop {
+        let change = match exchange(root, APP_SOCKET, "appd", &AppRequest::Change(which))? {
+            AppResponse::Change(change) => *change,
+            AppResponse::Failed(failure) => return Err(Problem::Failed(failure)),
+            other => return Err(Problem::Unreachable(format!("appd answers {other:?}"))),
+        };
+        // the newest of a kind may be another one in a moment
+        which = Which::Id(change.id);
+        let lines: Vec<String> =
+            change.tasks.iter().map(|task| format!("{}  {}", task.status, task.summary)).collect();
+        for line in lines.iter().filter(|line| !told.contains(line) && !json) {
+            if !line.starts_with("Do  ") {
+                println!("{line}");
+            }
+        }
+        told = lines;
+        match (change.ready, change.failure) {
+            (None, _) => std::thread::sleep(WATCH),
+            (Some(_), Some(failure)) => return Err(Problem::Failed(failure)),
+            (Some(_), None) => return Ok(Report::Text(change.told.join("\n"))),
+        }
+    }
+}
+
+/// appd gets an absolute path, because its working directory is another one.
+fn origin(from: String) -> Result<Origin, Problem> {
+    if from.starts_with("http://") || from.starts_with("https://") {
+        return Ok(Origin::Url { url: from, sha256: None });
+    }
+    absolute(&from).map(Origin::Path)
+}
+
+fn absolute(path: &str) -> Result<String, Problem> {
+    let found = std::fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+    Ok(found.to_string_lossy().into_owned())
+}
+
+fn unreadable(path: &str, error: &io::Error) -> Problem {
+    let message = format!("read {path}: {error}");
+    Problem::Failed(Failure { code: "file-not-readable".into(), message })
 }
 
 fn version(root: &Path) -> Result<Report, Problem> {
@@ -166,6 +225,10 @@ fn ask_app(root: &Path, request: &AppRequest) -> Result<Report, Problem> {
         AppResponse::Services(services) => Ok(Report::Services(services)),
         AppResponse::Log(lines) => Ok(Report::Log(lines)),
         AppResponse::Failed(failure) => Err(Problem::Failed(failure)),
+        AppResponse::Began(id) => Ok(Report::Began(id)),
+        AppResponse::Changes(changes) => Ok(Report::Changes(changes)),
+        AppResponse::Change(change) => Ok(Report::Change(change)),
+        AppResponse::Snapshots(snapshots) => Ok(Report::Snapshots(snapshots)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reports, as text for people and as JSON for programs. JSON is the control messages' own shape.
 
+use crate::change;
 use crate::system::{System, boots_table};
+use protocol::change::{ChangeInfo, SnapshotInfo};
 use protocol::control::{AppServiceStatus, BootKind, BootReason, BootRecord, SlotName, SnapInfo};
 use protocol::fleet::UpdateStatus;
 use protocol::release::BuildInfo;
@@ -18,6 +20,14 @@ pub enum Report {
     Snap(Box<SnapInfo>),
     /// Services of snaps.
     Services(Vec<AppServiceStatus>),
+    /// The number of a change that has begun.
+    Began(u32),
+    /// Changes.
+    Changes(Vec<ChangeInfo>),
+    /// One change with its tasks.
+    Change(Box<ChangeInfo>),
+    /// Snapshots.
+    Snapshots(Vec<SnapshotInfo>),
     /// The system.
     System(Box<System>),
     /// Recorded boots.
@@ -45,6 +55,10 @@ impl Report {
             Report::Snaps(snaps) => json!(snaps),
             Report::Snap(snap) => json!(snap),
             Report::Services(services) => json!(services),
+            Report::Began(id) => json!({ "change": id }),
+            Report::Changes(changes) => json!(changes),
+            Report::Change(change) => json!(change),
+            Report::Snapshots(snapshots) => json!(snapshots),
             Report::System(system) => json!(system),
             Report::Boots(boots) => json!(boots),
             Report::Update(status) => json!(status),
@@ -61,6 +75,10 @@ impl Report {
             Report::Snap(snap) => snap_text(snap),
             Report::Services(services) if services.is_empty() => "no services".into(),
             Report::Services(services) => services_table(services),
+            Report::Began(id) => id.to_string(),
+            Report::Changes(changes) => change::changes_text(changes),
+            Report::Change(change) => change::tasks_text(change),
+            Report::Snapshots(snapshots) => change::saved_text(snapshots),
             Report::System(system) => system.text(),
             Report::Boots(boots) => boots_table(boots),
             Report::Update(status) => update_text(status),
@@ -116,7 +134,12 @@ fn snaps_table(snaps: &[SnapInfo]) -> String {
     let rows: Vec<Vec<String>> = snaps
         .iter()
         .map(|snap| {
-            let notes = if snap.signed { "-" } else { "dangerous" };
+            let notes = match (snap.signed, snap.disabled) {
+                (true, false) => "-",
+                (false, false) => "dangerous",
+                (true, true) => "disabled",
+                (false, true) => "dangerous,disabled",
+            };
             let revision = snap.revision.to_string();
             vec![snap.name.clone(), snap.version.clone(), revision, size(snap.size), notes.into()]
         })

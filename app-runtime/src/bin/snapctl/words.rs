@@ -1,6 +1,7 @@
 //! The words of a command line. Names are those that users of snaps know; what is about the whole
 //! system stands behind `system` and `update`, with short forms for the prompt.
 
+use crate::change::{self, Ask};
 use crate::policy;
 use protocol::policy::PolicyChange;
 use std::path::PathBuf;
@@ -15,14 +16,32 @@ const REBOOT_REASON: &str = "asked for by snapctl";
 /// What `help` prints.
 pub const HELP: &str = "\
 Apps
-  install FILE|URL [--dangerous]   install or refresh a snap; --dangerous: without a signature
+  install FILE|URL... [--dangerous]
+                                   install or refresh snaps; --dangerous: without a signature
+  refresh FILE|URL... [--dangerous]
+                                   only what is installed, and was not reverted from
+  revert SNAP... [--revision N]    back to the revision before, with its data
+  enable|disable SNAP...           let snaps run again; stop them until then
   list                             installed snaps
   info SNAP                        all about one
   services [SNAP]                  services and their states
   start|stop|restart SNAP[.APP]    services of a snap, or one; restart --reload: by its
                                    reload-command where there is one
   logs SNAP[.APP] [-n LINES]       what they printed
-  remove SNAP                      remove a snap and its data
+  remove SNAP... [--purge]         remove snaps; --purge: without a snapshot of their data
+  Several snaps in one command are changed together, or not at all. --no-wait: answer at once
+Changes
+  changes                          what was changed, and how it ended
+  tasks ID | --last=KIND           the tasks of a change; KIND as install
+  watch ID | --last=KIND           wait for its end
+  abort ID | --last=KIND           undo it while it is under way
+Snapshots of data
+  save [SNAP...]                   take a set of them
+  saved [--id=SET]                 those that are kept
+  restore SET [SNAP...]            bring the data back
+  forget SET [SNAP...]             delete them
+  export-snapshot SET FILE         write a set into a file
+  import-snapshot FILE             take such a file in as a new set
 System
   system status                    slots, version, health, services   (short: status)
   system hold 24h|7d|UNTIL|forever|off|default
@@ -59,12 +78,12 @@ pub struct Line {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Install or refresh from a file or an address.
-    Install {
-        /// Path, or `http(s)://` address.
-        from: String,
-        /// Accept a snap without a valid signature.
-        dangerous: bool,
+    /// Change something, or look at changes and snapshots.
+    Change {
+        /// What.
+        ask: Ask,
+        /// Wait for the end of the change.
+        wait: bool,
     },
     /// Installed snaps.
     List,
@@ -82,8 +101,6 @@ pub enum Command {
     Services(Option<String>),
     /// Log of a snap or of one service.
     Logs(String, u32),
-    /// Remove a snap.
-    Remove(String),
     /// Version of the system.
     Version,
     /// What init knows.
@@ -118,8 +135,24 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
         use lexopt::Arg::{Long, Short, Value};
         match argument {
             Long("json") => options.json = true,
-            Long("dangerous") => options.dangerous = true,
             Long("reload") => options.reload = true,
+            Long("dangerous") => options.change.dangerous = true,
+            Long("purge") => options.change.purge = true,
+            Long("no-wait") => options.change.no_wait = true,
+            Long(name @ ("revision" | "id")) => {
+                let name = name.to_string();
+                let text = parser.value().map_err(wrong)?.to_string_lossy().into_owned();
+                let number = Some(change::number(&format!("--{name}"), &text)?);
+                let option = match name.as_str() {
+                    "id" => &mut options.change.id,
+                    _ => &mut options.change.revision,
+                };
+                *option = number;
+            }
+            Long("last") => {
+                let kind = parser.value().map_err(wrong)?;
+                options.change.last = Some(kind.to_string_lossy().into_owned());
+            }
             Long("root") => options.root = Some(parser.value().map_err(wrong)?.into()),
             Long("help") | Short('h') => rest.insert(0, "help".to_string()),
             Short('n') | Long("lines") => {
@@ -131,8 +164,8 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
         }
     }
     let command = command(&rest, &options)?;
-    if options.dangerous && !matches!(command, Command::Install { .. }) {
-        return Err("--dangerous belongs to install".into());
+    if let Some(why) = change::misplaced(rest.first().map_or("", String::as_str), &options.change) {
+        return Err(why);
     }
     if options.reload && !matches!(command, Command::Reload(_)) {
         return Err("--reload belongs to restart".into());
@@ -147,8 +180,8 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
 #[derive(Default)]
 struct Options {
     json: bool,
-    dangerous: bool,
     reload: bool,
+    change: change::Options,
     lines: Option<u32>,
     root: Option<PathBuf>,
 }
@@ -163,11 +196,13 @@ fn lines(text: &str) -> Result<u32, String> {
 fn command(words: &[String], options: &Options) -> Result<Command, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let count = options.lines.unwrap_or(LOG_LINES);
+    if let [verb, rest @ ..] = words.as_slice()
+        && let Some(ask) = change::parse(verb, rest, &options.change)
+    {
+        return ask.map(|ask| Command::Change { ask, wait: !options.change.no_wait });
+    }
     Ok(match words.as_slice() {
         [] | ["help", ..] => Command::Help,
-        ["install", from] => {
-            Command::Install { from: (*from).into(), dangerous: options.dangerous }
-        }
         ["list"] => Command::List,
         ["info", name] => Command::Info((*name).into()),
         ["start", name] => Command::Start((*name).into()),
@@ -177,7 +212,6 @@ fn command(words: &[String], options: &Options) -> Result<Command, String> {
         ["services"] => Command::Services(None),
         ["services", name] => Command::Services(Some((*name).into())),
         ["logs", name] => Command::Logs((*name).into(), count),
-        ["remove", name] => Command::Remove((*name).into()),
         ["version"] => Command::Version,
         ["status"] | ["system"] | ["system", "status"] => Command::Status,
         ["system", "hold", word] => Command::SetPolicy(policy::hold(word)?),
@@ -211,12 +245,43 @@ mod tests {
 
     #[test]
     fn lines_that_are_understood() {
-        let install = |from: &str, dangerous| Command::Install { from: from.into(), dangerous };
+        use protocol::change::{Order, Which};
+        let ask = |ask| Command::Change { ask, wait: true };
+        let install = |from: &[&str], dangerous, refresh| {
+            let from = from.iter().map(ToString::to_string).collect();
+            ask(Ask::Install { from, dangerous, refresh })
+        };
+        let order = |order| ask(Ask::Order(order));
+        let a = || vec!["a".to_string()];
         let table = [
             ("", Command::Help),
-            ("install a.snap", install("a.snap", false)),
-            ("install --dangerous a.snap", install("a.snap", true)),
-            ("install http://h/a.snap --dangerous", install("http://h/a.snap", true)),
+            ("install a.snap", install(&["a.snap"], false, false)),
+            ("install --dangerous a.snap", install(&["a.snap"], true, false)),
+            (
+                "install http://h/a.snap b --dangerous",
+                install(&["http://h/a.snap", "b"], true, false),
+            ),
+            ("refresh a.snap", install(&["a.snap"], false, true)),
+            ("revert a", order(Order::Revert { names: a(), revision: None })),
+            ("revert a --revision=3", order(Order::Revert { names: a(), revision: Some(3) })),
+            ("remove a", order(Order::Remove { names: a(), purge: false })),
+            (
+                "remove --purge --no-wait a",
+                Command::Change {
+                    ask: Ask::Order(Order::Remove { names: a(), purge: true }),
+                    wait: false,
+                },
+            ),
+            ("save", order(Order::Save { names: vec![] })),
+            ("restore 2 a", order(Order::Restore { set: 2, names: a() })),
+            ("forget #2", order(Order::Forget { set: 2, names: vec![] })),
+            ("saved --id 4", ask(Ask::Saved(Some(4)))),
+            ("changes", ask(Ask::Changes)),
+            ("tasks 7", ask(Ask::Tasks(Which::Id(7)))),
+            ("watch --last=install", ask(Ask::Watch(Which::Last("install".into())))),
+            ("abort 7", ask(Ask::Abort(Which::Id(7)))),
+            ("export-snapshot 1 f", ask(Ask::Export(1, "f".into()))),
+            ("import-snapshot f", ask(Ask::Import("f".into()))),
             ("services", Command::Services(None)),
             ("services hello", Command::Services(Some("hello".into()))),
             ("logs hello.hello -n 7", Command::Logs("hello.hello".into(), 7)),
@@ -240,12 +305,28 @@ mod tests {
     fn lines_that_are_refused_and_why() {
         let table = [
             ("frobnicate", "unknown command frobnicate"),
-            ("install", "wrong arguments for install"),
+            ("install", "install: at least one file or address"),
+            ("remove", "remove: at least one snap"),
+            ("revert a --revision 0", "--revision 0: not a number"),
+            ("revert a --revision x", "--revision x: not a number"),
+            ("remove a --revision 1", "--revision belongs to revert"),
+            ("install a --purge", "--purge belongs to remove"),
+            ("list --no-wait", "--no-wait belongs to install, refresh"),
+            ("install a --last=x", "--last belongs to tasks"),
+            ("save --id=1", "--id belongs to saved"),
+            ("changes 1", "wrong arguments for changes"),
+            ("tasks", "tasks: the number of a change, or --last=KIND"),
+            ("watch x", "change x: not a number"),
+            ("abort 1 --last=install", "abort: the number of a change, or --last=KIND"),
+            ("restore", "restore: the number of a set"),
+            ("restore x", "set x: not a number"),
+            ("export-snapshot 1", "export-snapshot: the number of a set, and a file"),
+            ("import-snapshot", "import-snapshot: one file"),
             ("list a", "wrong arguments for list"),
             ("logs a -n 0", "-n 0"),
             ("logs a -n x", "-n x"),
-            ("list --dangerous", "--dangerous belongs to install"),
             ("stop a --reload", "--reload belongs to restart"),
+            ("list --dangerous", "--dangerous belongs to install, refresh"),
             ("list -n 5", "-n belongs to logs"),
             ("list --frob", "--frob"),
             ("system hold", "wrong arguments for system"),

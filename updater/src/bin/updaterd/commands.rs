@@ -150,11 +150,10 @@ impl Commands {
     }
 
     fn app(&self, request: &AppRequest) -> Result<Value, Failure> {
-        if let AppRequest::Install { dangerous: true, .. }
-        | AppRequest::InstallUrl { dangerous: true, .. } = request
-        {
-            // Whoever has the fleet's key would run what nobody signed.
-            let why = "a snap without a signature is installed at the device's own prompt only";
+        if request.is_for_the_prompt() {
+            // Whoever has the fleet's key would run what nobody signed, or read and write files.
+            let why = "a snap without a signature is installed at the device's own prompt only, \
+                       and so are files of snapshots";
             return Err(failure("dangerous-refused", why));
         }
         if let AppRequest::InstallUrl { url, sha256, dangerous } = request

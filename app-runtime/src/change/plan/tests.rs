@@ -1,0 +1,186 @@
+//! Which steps a request becomes, and what it is refused for.
+
+use super::*;
+
+fn revision(digest: &str) -> Revision {
+    Revision {
+        version: "1".into(),
+        signed: true,
+        size: 4096,
+        image: 4096,
+        digest: Some(digest.into()),
+    }
+}
+
+/// A state in which `a` has these revisions, the first of which is the current one.
+fn state(current: u32, revisions: &[u32]) -> State {
+    let mut state = State::default();
+    let uid = state.take_uid().unwrap();
+    let last = revisions.iter().copied().max().unwrap_or(current);
+    let revisions = revisions.iter().map(|r| (*r, revision(&format!("d{r}")))).collect();
+    let snap = Installed { uid, current, last, revisions, disabled: false };
+    state.snaps.insert("a".into(), snap);
+    state
+}
+
+fn a() -> Vec<String> {
+    vec!["a".into()]
+}
+
+fn fetched(state: &mut State, digest: &str, refresh: bool) -> Result<Change> {
+    let mut change = Change::new("install", String::new(), 1, Vec::new());
+    let revision = revision(digest);
+    let new = Accepted { copy: 1, name: "a".into(), revision, refresh, unused: Vec::new() };
+    let (steps, told) = accepted(state, &change, &new, 7)?;
+    change.extend(steps);
+    change.told.push(told);
+    Ok(change)
+}
+
+fn planned(state: &State, order: &Order) -> Result<Plan> {
+    plan(state, order, 100, |_| Ok(10))
+}
+
+/// What stays of the revisions, and what is dropped, by a refresh.
+#[test]
+fn a_refresh_keeps_the_new_one_and_the_one_before() {
+    type Row = (u32, &'static [u32], &'static [u32], &'static [u32]);
+    let table: [Row; 5] = [
+        (1, &[1], &[1, 2], &[]),
+        (2, &[1, 2], &[2, 3], &[1]),
+        // reverted to 1: 2 goes, and its number is not used again
+        (1, &[1, 2], &[1, 3], &[2]),
+        (3, &[1, 2, 3], &[3, 4], &[1, 2]),
+        (2, &[1, 2, 3], &[2, 4], &[1, 3]),
+    ];
+    for (current, before, kept, dropped) in table {
+        let change = fetched(&mut state(current, before), "new", false).unwrap();
+        let link = change.steps().find_map(|step| match step {
+            Step::Link { after: Some(after), .. } => Some(after.clone()),
+            _ => None,
+        });
+        let link = link.unwrap();
+        assert_eq!(link.revisions.keys().copied().collect::<Vec<_>>(), kept, "{before:?}");
+        assert_eq!((link.current, link.last), (kept[1], kept[1]));
+        let drops: Vec<u32> = change
+            .steps()
+            .filter_map(|step| match step {
+                Step::DropRevision { revision, .. } => Some(*revision),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(drops, dropped, "{before:?}");
+    }
+}
+
+#[test]
+fn what_was_reverted_from_comes_back_only_when_it_is_asked_for() {
+    let refused = fetched(&mut state(1, &[1, 2]), "d2", true).unwrap_err();
+    assert_eq!(refused.code(), "reverted");
+    assert!(refused.to_string().contains("revision 2, which was reverted from"), "{refused}");
+    fetched(&mut state(1, &[1, 2]), "d2", false).unwrap();
+    fetched(&mut state(1, &[1, 2]), "other", true).unwrap();
+    // What runs is not what was reverted from.
+    fetched(&mut state(2, &[1, 2]), "d2", true).unwrap();
+    let refused = fetched(&mut State::default(), "d", true).unwrap_err();
+    assert_eq!(refused.code(), "not-installed");
+}
+
+#[test]
+fn a_revert_goes_to_the_one_before_or_to_one_that_is_named() {
+    type Row = (u32, &'static [u32], Option<u32>, std::result::Result<u32, &'static str>);
+    let table: [Row; 6] = [
+        (2, &[1, 2], None, Ok(1)),
+        (1, &[1, 2], Some(2), Ok(2)),
+        (3, &[2, 3], Some(2), Ok(2)),
+        (1, &[1, 2], None, Err("a: no revision one before it is kept, only 1, 2")),
+        (2, &[1, 2], Some(3), Err("a: no revision 3 is kept, only 1, 2")),
+        (2, &[1, 2], Some(2), Err("a: revision 2 is the current one")),
+    ];
+    for (current, kept, to, expected) in table {
+        let before = state(current, kept);
+        let plan = planned(&before, &Order::Revert { names: a(), revision: to });
+        match (plan, expected) {
+            (Ok(plan), Ok(target)) => {
+                assert!(
+                    matches!(&plan.steps[1], Step::Link { before: Some(old), after: Some(new), .. }
+                    if *old == before.snaps["a"] && new.current == target && new.last == old.last)
+                );
+                assert_eq!(plan.steps.len(), 3);
+            }
+            (Err(error), Err(why)) => {
+                assert_eq!((error.code(), error.to_string().as_str()), ("no-revision", why));
+            }
+            (got, expected) => panic!("{current} {kept:?} {to:?}: {got:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_by_name() {
+    let state = state(1, &[1]);
+    let twice = vec!["a".to_string(), "a".into()];
+    let table = [
+        (Order::Remove { names: vec![], purge: true }, "bad-request", "0 snaps"),
+        (Order::Remove { names: vec!["b".into()], purge: true }, "not-installed", "b: no such"),
+        (Order::Save { names: twice.clone() }, "bad-request", "a: twice"),
+        (Order::Enable { names: a() }, "snap-enabled", "a is enabled already"),
+        (Order::Restore { set: 3, names: vec![] }, "no-snapshot", "#3"),
+        (Order::Forget { set: 3, names: a() }, "no-snapshot", "#3"),
+        (Order::Install { from: vec![], dangerous: false, refresh: false }, "bad-request", "0"),
+    ];
+    for (order, code, text) in table {
+        let error = planned(&state, &order).unwrap_err();
+        assert_eq!(error.code(), code, "{order:?}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    let none = planned(&State::default(), &Order::Save { names: vec![] }).unwrap_err();
+    assert_eq!(none.code(), "bad-request");
+}
+
+#[test]
+fn a_removal_saves_unless_it_purges_and_says_where() {
+    let state = state(2, &[1, 2]);
+    let names = |plan: &Plan| -> Vec<&'static str> {
+        plan.steps
+            .iter()
+            .map(|step| match step {
+                Step::Pack { snapshot, .. } if snapshot.auto => "pack",
+                Step::Stop { .. } => "stop",
+                Step::Link { after: None, .. } => "unlink",
+                Step::DropRevision { .. } => "drop-revision",
+                Step::DropSnap { .. } => "drop-snap",
+                _ => "?",
+            })
+            .collect()
+    };
+    let kept = planned(&state, &Order::Remove { names: a(), purge: false }).unwrap();
+    let rest = ["stop", "unlink", "drop-revision", "drop-revision", "drop-snap"];
+    assert_eq!(names(&kept)[0], "pack");
+    assert_eq!(names(&kept)[1..], rest);
+    assert_eq!(
+        (kept.needed, kept.told[0].as_str()),
+        (10, "a removed (its data is kept in snapshot set #1)")
+    );
+    let purged = planned(&state, &Order::Remove { names: a(), purge: true }).unwrap();
+    assert_eq!(names(&purged), rest);
+    assert_eq!((purged.needed, purged.told[0].as_str()), (0, "a removed"));
+}
+
+#[test]
+fn snapshots_of_removed_snaps_expire_and_others_do_not() {
+    let mut state = State::default();
+    let snapshot = |auto| Snapshot {
+        time: 1000,
+        version: "1".into(),
+        revision: 1,
+        auto,
+        bytes: 1,
+        size: 1,
+        digest: String::new(),
+    };
+    state.snapshots.insert(1, BTreeMap::from([("a".into(), snapshot(true))]));
+    state.snapshots.insert(2, BTreeMap::from([("a".into(), snapshot(false))]));
+    assert_eq!(expired(&state, 1000 + AUTO_KEPT_S), Vec::<u32>::new());
+    assert_eq!(expired(&state, 1001 + AUTO_KEPT_S), [1]);
+}
