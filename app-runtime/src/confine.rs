@@ -8,6 +8,7 @@ use crate::{
     paths::Paths,
     service::NOTIFY_INSIDE,
 };
+use oci::process::ImageProcess;
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
 };
@@ -53,9 +54,8 @@ pub fn confinement(
     granted: &[&Interface],
 ) -> Result<(Confinement, Vec<OwnedFd>)> {
     let mount = paths.mount(&snap.name, place.revision);
-    let identity = Identity { uid: place.uid, gid: place.uid };
-    // The same number on both sides, so that data folders of earlier releases keep their owner.
-    let ids = IdMap { inside: place.uid, outside: place.uid, count: 1 };
+    let identity = Identity { uid: inside_uid(snap, place), gid: inside_uid(snap, place) };
+    let ids = IdMap { inside: identity.uid, outside: place.uid, count: 1 };
     let mut confinement = Confinement::app(&mount, identity, ids, &profile::APP);
     confinement.hostname = Some(snap.name.clone());
     confinement.mounts = mounts(paths, snap, place, mount);
@@ -82,6 +82,13 @@ pub fn confinement(
     });
     confinement.rlimits = vec![(Resource::Nofile, OPEN_FILES), (Resource::Core, 0)];
     Ok((confinement, held))
+}
+
+/// The snap's one user as the app itself sees it: the same number as outside, or the one that its
+/// image names. Nobody is root: an image that would be is the snap's own user.
+fn inside_uid(snap: &Snap, place: &Place) -> u32 {
+    let named = snap.image.as_ref().map(|image| image.uid);
+    named.filter(|uid| (1..IdMap::RANGE).contains(uid)).unwrap_or(place.uid)
 }
 
 /// The socket for what a service tells of itself.
@@ -150,6 +157,9 @@ pub fn process(
     let directory = snap_directory(snap);
     let mut env = variables(snap, name, app, place);
     env.extend(extra);
+    if let Some(image) = &snap.image {
+        return image_process(image, env);
+    }
     for (name, value) in snap.environment.iter().chain(app.environment.iter()) {
         let value = expand(value, &env);
         env.retain(|(existing, _)| existing != name);
@@ -166,6 +176,20 @@ pub fn process(
         cwd: format!("{}/{}", data_directory(snap), place.revision).into(),
         env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         ..Process::new(first)
+    }
+}
+
+/// As the image says; its variables come last, and its words are taken as they are.
+fn image_process(image: &ImageProcess, mut env: Vec<(String, String)>) -> Process<'static> {
+    for (name, value) in &image.env {
+        env.retain(|(existing, _)| existing != name);
+        env.push((name.clone(), value.clone()));
+    }
+    Process {
+        args: image.args.iter().skip(1).map(Into::into).collect(),
+        cwd: image.cwd.clone().into(),
+        env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        ..Process::new(&image.program)
     }
 }
 

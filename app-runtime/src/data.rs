@@ -34,10 +34,15 @@ pub(crate) fn own(path: &Path, uid: u32) -> Result<()> {
     .at("give away", path)
 }
 
+/// Bytes that are free, the reserve among them.
+pub fn free(path: &Path) -> Result<u64> {
+    let StatVfs { f_bavail, f_frsize, .. } = rustix::fs::statvfs(path).at("look at", path)?;
+    Ok(f_bavail.saturating_mul(f_frsize))
+}
+
 /// Refuses when `needed` bytes and the reserve do not fit where `path` lies.
 pub fn check_space(what: &str, path: &Path, needed: u64) -> Result<()> {
-    let StatVfs { f_bavail, f_frsize, .. } = rustix::fs::statvfs(path).at("look at", path)?;
-    let free = f_bavail.saturating_mul(f_frsize);
+    let free = free(path)?;
     if needed.saturating_add(RESERVE) <= free {
         return Ok(());
     }

@@ -93,7 +93,7 @@ fn fetch_to(
 }
 
 /// Trusts the fleet's certificate authority where the device has one.
-fn agent(paths: &Paths) -> Result<ureq::Agent> {
+pub(crate) fn agent(paths: &Paths) -> Result<ureq::Agent> {
     let authority = paths.authority();
     let roots = match fs::read(&authority) {
         Ok(pem) => vec![

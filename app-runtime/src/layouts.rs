@@ -5,7 +5,8 @@
 use crate::{
     beneath,
     confine::{Place, TMP_SIZE},
-    error::Result,
+    data,
+    error::{Context, Result},
     meta::{
         Snap, invalid,
         layout::{self, Filling},
@@ -53,6 +54,9 @@ pub fn mounts(paths: &Paths, snap: &Snap, place: &Place) -> Result<(Vec<Mount>, 
                 Mount::Link { to: inside(&snap.name, place.revision, &to), target }
             }
             Filling::Bind(source) => {
+                if snap.image.is_some() {
+                    begin_volume(paths, snap, place, path, &source)?;
+                }
                 let fd = open(paths, snap, place, &source, layout.mode(), false)?;
                 bind(&mut held, fd, target, source.base)
             }
@@ -63,6 +67,33 @@ pub fn mounts(paths: &Paths, snap: &Snap, place: &Place) -> Result<(Vec<Mount>, 
         });
     }
     Ok((mounts, held))
+}
+
+/// A volume begins with what the image has in its place, as Docker's do. It is copied beside and
+/// then named, so that a power cut leaves none that is half full.
+fn begin_volume(
+    paths: &Paths,
+    snap: &Snap,
+    place: &Place,
+    path: &str,
+    source: &OwnPath,
+) -> Result<()> {
+    if source.base == Base::Snap {
+        return Ok(());
+    }
+    let (parent, name) = source.rest.rsplit_once('/').unwrap_or(("", &source.rest));
+    let base = base(paths, &snap.name, place, source.base);
+    let parent = beneath::directory(&base, parent, 0o755, place.uid)?;
+    let held = beneath::path(&parent);
+    if fs::symlink_metadata(held.join(name)).is_ok() {
+        return Ok(());
+    }
+    let mount = paths.mount(&snap.name, place.revision);
+    let Ok(content) = beneath::open(&mount, path.trim_start_matches('/')) else { return Ok(()) };
+    let part = held.join(format!("{name}.part"));
+    data::remove(&part)?;
+    data::copy(&beneath::path(&content), &part, place.uid)?;
+    fs::rename(&part, held.join(name)).at("rename", &part)
 }
 
 fn bind(held: &mut Vec<OwnedFd>, fd: OwnedFd, target: PathBuf, base: Base) -> Mount {

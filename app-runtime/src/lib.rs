@@ -8,6 +8,7 @@
 //! | [`verify`] | signature and digest of a snap file |
 //! | [`state`], [`rebuild`] | what is installed: a file and its copy; what is known without both |
 //! | [`incoming`], [`download`] | a file or an address becomes a checked copy |
+//! | [`image`], [`registry`] | so does an image of containers, from an archive or a registry |
 //! | [`change`] | install, refresh, revert, remove, snapshots: tasks that are done, or undone |
 //! | [`manager`], [`transact`] | what is mounted and runs; requests that change it |
 //! | [`data`], [`snapshot`], [`disk`] | data of snaps; their snapshots; files behind a trait |
@@ -30,6 +31,7 @@ pub mod disk;
 pub mod download;
 pub mod duration;
 mod error;
+pub mod image;
 pub mod incoming;
 pub mod interface;
 pub mod layouts;
@@ -42,6 +44,7 @@ pub mod notify;
 pub mod paths;
 pub mod pidfd;
 pub mod rebuild;
+pub mod registry;
 pub mod resolver;
 pub mod ring;
 pub mod server;

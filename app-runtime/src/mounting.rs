@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Context, Error, Result},
-    loopdev,
+    image, loopdev,
     meta::{self, Snap},
 };
 use rustix::{
@@ -56,7 +56,8 @@ const MAX_HOOKS: usize = 64;
 
 /// Reads the snap.yaml of a mounted snap, and which hooks lie beside it.
 pub fn read_meta(name: &str, mount: &Path) -> Result<Snap> {
-    let mut snap = meta::parse(&read_yaml(name, mount)?)?;
+    let image = image::process(name, mount)?;
+    let mut snap = meta::parse_with(&read_yaml(name, mount)?, image)?;
     snap.add_hooks(hooks(mount))?;
     Ok(snap)
 }

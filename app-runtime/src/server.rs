@@ -82,11 +82,13 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
         AppRequest::Ping => AppResponse::Ok(format!("appd {}", env!("CARGO_PKG_VERSION"))),
         AppRequest::Install { path, dangerous } => {
             let from = vec![Origin::Path(path)];
-            manager.transact(Order::Install { from, dangerous, refresh: false }, true).await?
+            let order = Order::Install { from, name: None, dangerous, refresh: false };
+            manager.transact(order, true).await?
         }
         AppRequest::InstallUrl { url, sha256, dangerous } => {
             let from = vec![Origin::Url { url, sha256 }];
-            manager.transact(Order::Install { from, dangerous, refresh: false }, true).await?
+            let order = Order::Install { from, name: None, dangerous, refresh: false };
+            manager.transact(order, true).await?
         }
         AppRequest::List => AppResponse::Snaps(manager.list()),
         AppRequest::Info(name) => AppResponse::Snap(Box::new(manager.info(&name)?)),

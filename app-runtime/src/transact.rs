@@ -14,10 +14,12 @@ use crate::{
     disk::{Disk, Partition},
     download,
     error::{Context, Error, Result},
-    incoming,
+    image, incoming,
     manager::{Manager, blocking},
     meta::{Snap, support},
     mounting,
+    paths::Paths,
+    registry::{self, Address, Registry},
     snapshot::exported,
     state::State,
     verify,
@@ -270,16 +272,27 @@ fn absolute(path: &Path) -> Result<()> {
 }
 
 /// What can be refused before anything is stored or copied: what is no snap, and what does not fit.
-fn glance(paths: &crate::paths::Paths, order: &Order) -> Result<()> {
+fn glance(paths: &Paths, order: &Order) -> Result<()> {
     match order {
         Order::Install { from, dangerous, .. } => {
             let (mut needed, mut names) = (0, Vec::new());
             for origin in from {
-                let Origin::Path(path) = origin else { continue };
-                let path = Path::new(path);
+                let path = match origin {
+                    Origin::Path(path) => Path::new(path),
+                    Origin::Url { url, .. } if registry::is_address(url) => {
+                        image::check_allowed(url, *dangerous)?;
+                        Address::parse(url)?;
+                        continue;
+                    }
+                    Origin::Url { .. } => continue,
+                };
                 absolute(path)?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                needed += verify::glance(&name, path, *dangerous)?;
+                needed += match image::is_archive(path)? {
+                    // What it needs is known once it is unpacked.
+                    true => image::check_allowed(&name, *dangerous).map(|()| 0)?,
+                    false => verify::glance(&name, path, *dangerous)?,
+                };
                 names.push(name);
             }
             if needed > 0 {
@@ -295,6 +308,34 @@ fn glance(paths: &crate::paths::Paths, order: &Order) -> Result<()> {
             data::check_space(&name, &paths.snaps(), found.len())
         }
         _ => Ok(()),
+    }
+}
+
+/// A file that may be a snap, from wherever it is, and what of an image was left out.
+fn obtain(
+    paths: &Paths,
+    from: Origin,
+    name: Option<&str>,
+    copy: u32,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(PathBuf, Vec<String>)> {
+    match from {
+        Origin::Path(path) if image::is_archive(Path::new(&path))? => {
+            image::import(paths, Path::new(&path), name, copy)
+        }
+        Origin::Url { url, sha256: None } if registry::is_address(&url) => {
+            let address = Address::parse(&url)?;
+            let registry = Registry::new(paths, &address, stopped)?;
+            image::make(paths, &registry, &registry.image()?, name, copy)
+        }
+        _ if name.is_some() => Err(Error::refused(
+            "bad-request",
+            "--name: a snap has its name in it, only images can be named",
+        )),
+        Origin::Path(path) => Ok((PathBuf::from(path), Vec::new())),
+        Origin::Url { url, sha256 } => {
+            download::fetch(paths, &url, sha256, copy, stopped).map(|path| (path, Vec::new()))
+        }
     }
 }
 
@@ -333,25 +374,20 @@ impl World for Manager {
     }
 
     async fn fetch(&self, step: &Step) -> Result<Accepted> {
-        let Step::Fetch { from, dangerous, refresh, copy } = step.clone() else {
+        let Step::Fetch { from, name, dangerous, refresh, copy } = step.clone() else {
             return Err(Error::refused("internal", "only a fetch fetches"));
         };
         let paths = self.paths.clone();
         let flag = self.abort.borrow().flag.clone();
         let stopped = move || flag.load(Ordering::Relaxed);
         let incoming = blocking(move || {
-            let path = match from {
-                Origin::Path(path) => PathBuf::from(path),
-                Origin::Url { url, sha256 } => {
-                    download::fetch(&paths, &url, sha256, copy, &stopped)?
-                }
-            };
+            let (path, left_out) = obtain(&paths, from, name.as_deref(), copy, &stopped)?;
             if stopped() {
                 return Err(Error::refused(ABORTED_CODE, "aborted while it was fetched"));
             }
-            incoming::accept(&paths, &path, copy, dangerous)
-        })
-        .await?;
+            incoming::accept(&paths, &path, copy, dangerous).map(|incoming| (incoming, left_out))
+        });
+        let (incoming, left_out) = incoming.await?;
         // Before anything is stopped: what it asks for must exist.
         let snap = &incoming.snap;
         for app in snap.apps.values() {
@@ -362,7 +398,8 @@ impl World for Manager {
         }
         self.fetched.borrow_mut().insert(copy);
         let (name, revision) = (snap.name.clone(), incoming.revision());
-        Ok(Accepted { copy, name, revision, refresh, unused: support::told(snap) })
+        let unused = [left_out, support::told(snap)].concat();
+        Ok(Accepted { copy, name, revision, refresh, unused })
     }
 
     async fn files(&self, step: &Step, way: Way) -> Result<Outcome> {

@@ -1,4 +1,5 @@
-//! The sample app of the work tree, packed for the stories: signed, unsigned, and cut short.
+//! The sample app of the work tree, packed for the stories: signed, unsigned, cut short, and as an
+//! image of containers.
 
 use crate::error::{Result, ensure, file};
 use crate::releases::Releases;
@@ -34,6 +35,31 @@ pub fn truncated(releases: &Releases) -> Result<Vec<u8>> {
     let mut bytes = signed(releases)?;
     bytes.truncate(TORN_AT);
     Ok(bytes)
+}
+
+/// An OCI image by umoci, as one tar file, whose program is the sample app's that looks around.
+pub fn image() -> Result<Vec<u8>> {
+    let _one = paths::making()?;
+    let program = folder()?.join("bin").join(APP);
+    let place = paths::hil()?.join("hello-image");
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir(&place).map_err(file("make", &place))?;
+    let run = |program: &str, words: &[&str]| {
+        child::run(Command::new(program).args(words).current_dir(&place))
+    };
+    run("umoci", &["init", "--layout", "layout"])?;
+    run("umoci", &["new", "--image", "layout:1.0"])?;
+    run("umoci", &["unpack", "--image", "layout:1.0", "bundle"])?;
+    let programs = place.join("bundle/rootfs/bin");
+    fs::create_dir_all(&programs).map_err(file("make", &programs))?;
+    fs::copy(&program, programs.join(APP)).map_err(file("copy", program))?;
+    run("umoci", &["repack", "--image", "layout:1.0", "bundle"])?;
+    let config = ["config", "--image", "layout:1.0", "--architecture", "arm64"];
+    let words = ["--config.entrypoint", APP, "--config.cmd", "probe", "--config.user", "1000"];
+    run("umoci", &[config.as_slice(), &words].concat())?;
+    run("tar", &["-C", "layout", "-cf", "image.tar", "."])?;
+    let tar = place.join("image.tar");
+    fs::read(&tar).map_err(file("read", tar))
 }
 
 fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {

@@ -10,6 +10,8 @@ use hil::{Result, provision};
 /// Services of the sample app: one that greets, one that looks around.
 const SERVICE: &str = "hello.hello";
 const PROBE: &str = "hello.probe";
+/// The one of the image that looks around.
+const BOXED: &str = "boxed.boxed";
 
 #[test]
 fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
@@ -19,6 +21,7 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     gateway.card()?.put("hello.snap", &samples::signed(releases)?)?;
     gateway.card()?.put("loose.snap", &samples::unsigned(releases)?)?;
     gateway.card()?.put("torn.snap", &samples::truncated(releases)?)?;
+    gateway.card()?.put("image.tar", &samples::image()?)?;
 
     gateway.power_on()?;
     let first = gateway.wait_healthy()?;
@@ -37,13 +40,26 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     let seen = gateway.ok(&format!("logs {PROBE}"))?;
     samples::saw_nothing_of_the_host(&seen)?;
 
-    // An orderly reboot, then a power cut: the app is there and runs again.
+    // An image of containers becomes a snap here, and sees no more than one.
+    gateway.refused("install --name boxed /boot/image.tar", "signature")?;
+    gateway.ok("install --dangerous --name boxed /boot/image.tar")?;
+    gateway.wait_service(BOXED, "done")?;
+    let seen = gateway.ok(&format!("logs {BOXED}"))?;
+    samples::saw_nothing_of_the_host(&seen)?;
+
+    // An orderly reboot, then a power cut in the middle of a change: the change is finished or
+    // undone, the app is there and runs again.
     gateway.reboot()?;
     let second = gateway.wait_healthy()?;
     ensure(second.boot_id != first.boot_id, || "the boot id is the old one".into())?;
     gateway.wait_service(SERVICE, "active")?;
+    gateway.ok("install --no-wait /boot/hello.snap")?;
     gateway.power_cycle()?;
     gateway.wait_healthy()?;
+    // An error where it was undone.
+    let _ = gateway.ok("watch --last=install");
+    let changes = gateway.ok("changes")?;
+    ensure(!changes.contains("Do ") && !changes.contains("ing "), || changes.clone())?;
     gateway.wait_service(SERVICE, "active")?;
     let boots = gateway.boots()?;
     ensure(boots.len() == 3, || format!("three boots were to be recorded: {boots:?}"))?;

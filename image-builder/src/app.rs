@@ -1,9 +1,12 @@
-//! Packs a folder into a signed snap: squashfs, then the trailer of `protocol::snap`.
+//! Makes a signed snap of a folder or of an image of containers: squashfs, then the trailer of
+//! `protocol::snap`.
 //!
 //! Only what packing needs is looked at in `meta/snap.yaml` (it is there, and has a name and a
 //! version); `appd` judges the rest when the snap is installed.
 
 use crate::{Error, Result, tool};
+use oci::archive::Archive;
+use oci::convert::{Wish, convert};
 use protocol::{
     keys::PrivateKey,
     snap::{self, SnapClaim},
@@ -14,6 +17,8 @@ use std::{fs, path::Path};
 
 /// Largest `snap.yaml` in bytes.
 const MAX_YAML: u64 = 256 * 1024;
+/// Bytes that all layers of an image may have unpacked: more than any gateway takes.
+const MAX_UNPACKED: u64 = 4 << 30;
 /// Longest name of a snap, snapd's limit.
 const MAX_NAME: usize = 40;
 
@@ -43,6 +48,44 @@ pub fn pack(dir: &Path, key: Option<&PrivateKey>, to: &Path, time: u64) -> Resul
     command.args(["-noappend", "-quiet", "-no-progress", "-all-root", "-no-xattrs"]);
     command.args(["-comp", "zstd", "-mkfs-time", &time, "-all-time", &time]);
     tool::run(&mut command)?;
+    sign(to, name, version, key)
+}
+
+/// Makes a snap of an image of containers: an OCI layout or a docker-archive as one tar file, for
+/// machines of `architecture` (Go's name, `arm64`). The second part of the result says what was
+/// left out. The layers are unpacked beside the snap meanwhile.
+pub fn import(
+    archive: &Path,
+    name: Option<&str>,
+    architecture: &str,
+    key: Option<&PrivateKey>,
+    to: &Path,
+) -> Result<(Packed, Vec<String>)> {
+    let wrong = |error: oci::Error| Error::input(format!("{}: {error}", archive.display()));
+    let mut archive = Archive::open(archive).map_err(wrong)?;
+    let image = archive.image(architecture, None).map_err(wrong)?;
+    let scratch = match to.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut file = fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(to)
+        .map_err(Error::file("create", to))?;
+    let wish = Wish { name, architecture, unpacked: MAX_UNPACKED };
+    let made = convert(&archive, &image, &wish, scratch, &mut file).map_err(|error| {
+        let _ = fs::remove_file(to);
+        wrong(error)
+    })?;
+    let packed = sign(to, made.naming.name, made.naming.version, key)?;
+    Ok((packed, made.left_out.told()))
+}
+
+/// Adds to a squashfs what makes it a snap that says who vouches for it.
+fn sign(to: &Path, name: String, version: String, key: Option<&PrivateKey>) -> Result<Packed> {
     let mut bytes = fs::read(to).map_err(Error::file("read", to))?;
     bytes.resize(bytes.len().next_multiple_of(snap::ALIGN as usize), 0);
     if let Some(key) = key {

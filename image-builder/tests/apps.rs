@@ -67,3 +67,44 @@ fn what_is_not_a_snap_is_refused() {
         assert!(error.to_string().contains(expected), "{yaml:?}: {error}");
     }
 }
+
+/// An image of containers with one program, as one tar file.
+fn image(folder: &Path) {
+    let run = |program: &str, words: &[&str]| {
+        let output = std::process::Command::new(program).args(words).current_dir(folder).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("umoci", &["init", "--layout", "layout"]);
+    run("umoci", &["new", "--image", "layout:2.1"]);
+    run("umoci", &["unpack", "--image", "layout:2.1", "bundle"]);
+    fs::create_dir(folder.join("bundle/rootfs/bin")).unwrap();
+    fs::write(folder.join("bundle/rootfs/bin/meter"), "a program").unwrap();
+    run("umoci", &["repack", "--image", "layout:2.1", "bundle"]);
+    let config = ["config", "--image", "layout:2.1", "--architecture", "arm64"];
+    run("umoci", &[config.as_slice(), &["--config.entrypoint", "/bin/meter"]].concat());
+    run("tar", &["-C", "layout", "-cf", "image.tar", "."]);
+}
+
+#[test]
+fn an_image_of_containers_becomes_a_signed_snap() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = keys::init(&dir.path().join("keys")).unwrap();
+    image(dir.path());
+    let [tar, snap, key] = ["image.tar", "meter.snap", "keys/app.key"].map(|n| dir.path().join(n));
+    let import = ["app", "import", text(&tar), "--key", text(&key), "-o", text(&snap)];
+    let said = holdfast(&import);
+    assert!(!said.ok && said.text.contains("give --name"), "{}", said.text);
+    assert!(!snap.exists());
+    let named = [import.as_slice(), &["--name", "meter"]].concat();
+    let said = holdfast(&named);
+    assert!(said.ok && said.text.contains("signed by"), "{}", said.text);
+    let claim = protocol::snap::verify(&fs::read(&snap).unwrap(), &set).unwrap().unwrap();
+    assert_eq!(claim.name.as_deref(), Some("meter"));
+    let inside = accepted("unsquashfs", &["-cat", text(&snap), "bin/meter", "meta/snap.yaml"]);
+    assert!(inside.contains("a program") && inside.contains("architectures: [arm64]"), "{inside}");
+
+    let other = [named.as_slice(), &["--architecture", "amd64"]].concat();
+    let said = holdfast(&other);
+    assert!(!said.ok && said.text.contains("linux/amd64"), "{}", said.text);
+}

@@ -28,6 +28,14 @@ pub struct LeftOut {
     pub special: usize,
 }
 
+impl LeftOut {
+    /// For people; nothing where nothing was.
+    pub fn told(self) -> Vec<String> {
+        let special = format!("{} device nodes or pipes of the image", self.special);
+        Vec::from_iter((self.special > 0).then_some(special))
+    }
+}
+
 /// Puts the entries of layer number `layer` upon the tree.
 pub fn apply(tree: &mut Tree, layer: usize, from: impl Read, left_out: &mut LeftOut) -> Result<()> {
     let what = format!("layer {layer}");

@@ -27,6 +27,8 @@ pub enum Order {
     Install {
         /// The snaps.
         from: Vec<Origin>,
+        /// What the snap is called that an image becomes; absent: as the image.
+        name: Option<String>,
         /// Accept snaps without a valid signature.
         dangerous: bool,
         /// Refresh only: what is not installed, and what was reverted from, is refused.

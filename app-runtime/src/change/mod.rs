@@ -138,6 +138,9 @@ pub enum Step {
     Fetch {
         /// Where it is.
         from: Origin,
+        /// What the snap is called that an image becomes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
         /// Accept it without a valid signature.
         dangerous: bool,
         /// Only what is installed already, and was not reverted from.

@@ -83,7 +83,9 @@ pub fn plan(
     size: impl Fn(&str) -> Result<u64>,
 ) -> Result<Plan> {
     match order {
-        Order::Install { from, dangerous, refresh } => install(from, *dangerous, *refresh),
+        Order::Install { from, name, dangerous, refresh } => {
+            install(from, name.as_ref(), *dangerous, *refresh)
+        }
         Order::Revert { names, revision } => revert(state, names, *revision),
         Order::Remove { names, purge } => remove(state, names, *purge, now, size),
         Order::Enable { names } => able(state, names, false),
@@ -123,7 +125,10 @@ fn twice(name: &str) -> Error {
     Error::refused("bad-request", format!("{name}: twice in one change"))
 }
 
-fn install(from: &[Origin], dangerous: bool, refresh: bool) -> Result<Plan> {
+fn install(from: &[Origin], name: Option<&String>, dangerous: bool, refresh: bool) -> Result<Plan> {
+    if name.is_some() && from.len() > 1 {
+        return Err(Error::refused("bad-request", "one name for several snaps"));
+    }
     if from.is_empty() || from.len() > MOST_SNAPS {
         let why = format!("{} snaps in one change, from 1 to {MOST_SNAPS}", from.len());
         return Err(Error::refused("bad-request", why));
@@ -138,6 +143,7 @@ fn install(from: &[Origin], dangerous: bool, refresh: bool) -> Result<Plan> {
         .collect();
     let steps = (1..).zip(from).map(|(copy, from)| Step::Fetch {
         from: from.clone(),
+        name: name.cloned(),
         dangerous,
         refresh,
         copy,

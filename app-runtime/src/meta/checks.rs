@@ -48,8 +48,19 @@ pub(super) fn check(snap: &Snap) -> Result<()> {
     if snap.hooks.contains_key("default-configure") && !snap.hooks.contains_key("configure") {
         return Err(invalid("hooks.default-configure", "there is no hook configure beside it"));
     }
-    layout::check(&snap.name, &snap.layout)?;
+    layout::check(&snap.name, &snap.layout, snap.image.is_some())?;
+    image(snap)?;
     apps(snap)
+}
+
+/// An image is one process, and its snap.yaml says which.
+fn image(snap: &Snap) -> Result<()> {
+    let Some(process) = &snap.image else { return Ok(()) };
+    let program = process.program.trim_start_matches('/');
+    match snap.apps.values().next() {
+        Some(app) if snap.apps.len() == 1 && app.command == program => Ok(()),
+        _ => Err(invalid("apps", format!("not {program} alone, which the snap's image runs"))),
+    }
 }
 
 fn only(field: &str, value: &str, allowed: &[&str]) -> Result<()> {

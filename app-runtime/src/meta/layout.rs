@@ -139,12 +139,14 @@ pub(crate) fn check_own_path(field: &str, path: &str) -> Result<()> {
 }
 
 /// Checks all places of a snap.
-pub(crate) fn check(snap: &str, layouts: &BTreeMap<String, Layout>) -> Result<()> {
+///
+/// The volumes of an image are wherever it wants them.
+pub(crate) fn check(snap: &str, layouts: &BTreeMap<String, Layout>, of_image: bool) -> Result<()> {
     let mut before: Vec<String> = Vec::new();
     let mut kinds: BTreeMap<OwnPath, bool> = BTreeMap::new();
     for (path, layout) in layouts {
         let field = format!("layout.{path}");
-        check_target(snap, &field, path)?;
+        check_target(snap, &field, path, of_image)?;
         layout.check(&field)?;
         let at = target(snap, path);
         if let Some(other) = before.iter().find(|other| is_in(&at, other) || is_in(other, &at)) {
@@ -166,7 +168,7 @@ pub(crate) fn check(snap: &str, layouts: &BTreeMap<String, Layout>) -> Result<()
     Ok(())
 }
 
-fn check_target(snap: &str, field: &str, path: &str) -> Result<()> {
+fn check_target(snap: &str, field: &str, path: &str, anywhere: bool) -> Result<()> {
     let at = target(snap, path);
     let relative = at
         .strip_prefix('/')
@@ -176,7 +178,7 @@ fn check_target(snap: &str, field: &str, path: &str) -> Result<()> {
     if let Some(off) = OFF_LIMITS.iter().find(|off| is_in(&at, off)) {
         return Err(invalid(field, format!("{off} is not for layouts")));
     }
-    if !TOP.contains(&top) {
+    if !anywhere && !TOP.contains(&top) {
         return Err(invalid(field, format!("/{top} is no directory in which layouts may be")));
     }
     let own = format!("/snap/{snap}/current");

@@ -27,6 +27,7 @@ pub mod support;
 pub mod timer;
 
 use crate::error::{Error, Result};
+use oci::process::ImageProcess;
 use std::fmt::Display;
 
 pub use app::{App, Daemon, Ended, RestartCondition};
@@ -46,11 +47,17 @@ pub(crate) fn invalid(field: impl Display, why: impl Display) -> Error {
 /// Reads and checks a snap.yaml. Hooks that it does not name are not known here:
 /// [`Snap::add_hooks`].
 pub fn parse(text: &str) -> Result<Snap> {
+    parse_with(text, None)
+}
+
+/// The same of a snap that was made of an image, with what that says of its process.
+pub fn parse_with(text: &str, image: Option<ImageProcess>) -> Result<Snap> {
     if text.len() as u64 > MAX_YAML {
         return Err(invalid("file", format!("larger than {MAX_YAML} bytes")));
     }
-    let snap: Snap = serde_norway::from_str(text)
+    let mut snap: Snap = serde_norway::from_str(text)
         .map_err(|e| Error::refused("snap-invalid", format!("snap.yaml: {e}")))?;
+    snap.image = image;
     checks::check(&snap)?;
     Ok(snap)
 }

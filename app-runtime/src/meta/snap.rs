@@ -1,7 +1,7 @@
 //! The file as a whole.
 
 use super::{
-    app::{App, Daemon},
+    app::{App, Daemon, StopMode},
     environment::Environment,
     epoch::Epoch,
     hook::{self, Hook},
@@ -10,6 +10,8 @@ use super::{
     plug::Plug,
 };
 use crate::error::Result;
+use oci::process::ImageProcess;
+use rustix::process::Signal;
 use serde::{Deserialize, Deserializer};
 use serde_norway::Value;
 use std::collections::BTreeMap;
@@ -103,6 +105,9 @@ pub struct Snap {
     /// Users that its services become.
     #[serde(default)]
     pub system_usernames: Option<Value>,
+    /// Not of the file: how to run it, where it was made of an image.
+    #[serde(skip)]
+    pub image: Option<ImageProcess>,
 }
 
 fn app() -> String {
@@ -144,6 +149,16 @@ impl Snap {
             self.hooks.entry(name).or_default();
         }
         Ok(())
+    }
+
+    /// How a service is stopped: as it says, else as the image that it was made of does, whose
+    /// first process is meant to hear it.
+    pub fn stop_mode(&self, app: &App) -> StopMode {
+        let of_image = || {
+            let signal = Signal::from_named_raw(self.image.as_ref()?.stop_signal.into())?;
+            Some(StopMode { signal, all: false })
+        };
+        app.stop_mode.or_else(of_image).unwrap_or_default()
     }
 
     /// Interfaces that an app asks for: its own plugs, and the snap's that nothing names.

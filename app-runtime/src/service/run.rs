@@ -284,7 +284,7 @@ impl Service {
         if let Some(command) = &self.app.stop_command {
             self.aside(command, Some(pidfd), output).await;
         }
-        let mode = self.app.stop_mode.unwrap_or_default();
+        let mode = self.bounds.snap.stop_mode(&self.app);
         if !mode.all || !self.signal_all(mode.signal) {
             // The reaper hands it to the main process.
             let _ = rustix::process::pidfd_send_signal(pidfd, mode.signal);

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Far longer than anything takes; only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The key that the device trusts for apps.

@@ -2,14 +2,10 @@
 
 use crate::{
     bench::{Bench, run},
+    debian,
     snap::{Snap, squash, write},
 };
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 const SPEAKING: &str = "#!/bin/sh\necho $SNAP_NAME runs\nwhile true; do busybox sleep 0.1; done\n";
 
@@ -25,31 +21,10 @@ fn every_compressor_of_mksquashfs_is_taken() {
     }
 }
 
-/// `snap` of Debian's package snapd, fetched by apt and unpacked below `target`: to install it
-/// would bring a daemon.
-fn snap_tool() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapd");
-    let tool = folder.join("root/usr/bin/snap");
-    if !tool.exists() {
-        fs::create_dir_all(&folder).unwrap();
-        // A new machine may have no lists of packages yet.
-        let script =
-            "apt-get -q download snapd || { apt-get -q update; apt-get -q download snapd; }";
-        run(Command::new("sh").args(["-c", script]).current_dir(&folder));
-        let package = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
-        let package = package.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb"));
-        let (package, part) = (package.unwrap(), folder.join("part"));
-        run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&part));
-        fs::remove_file(package).unwrap();
-        fs::rename(part, folder.join("root")).unwrap();
-    }
-    tool
-}
-
 #[test]
 fn what_snap_pack_makes_is_taken() {
     let bench = Bench::new();
-    let tool = snap_tool();
+    let tool = debian::program("snapd", "usr/bin/snap");
     let mut snap = Snap::new("packed", "1.0+git", SPEAKING);
     // Fields that only snapd's own check of them lets through, and one that nothing here uses.
     snap.yaml += "    restart-condition: on-abnormal\n    stop-timeout: 1m30s\n    \

@@ -5,7 +5,9 @@
 mod bench;
 mod changes;
 mod damage;
+mod debian;
 mod foreign;
+mod images;
 mod isolation;
 mod layouts;
 mod life;

@@ -153,7 +153,8 @@ impl Ask {
         match self {
             Install(files) => {
                 let from = files.iter().map(|file| Origin::Path(format!("/boot/{file}.snap")));
-                Order::Install { from: from.collect(), dangerous: false, refresh: false }
+                let from = from.collect();
+                Order::Install { from, name: None, dangerous: false, refresh: false }
             }
             Revert(list) => Order::Revert { names: names(list), revision: None },
             Remove(list, purge) => Order::Remove { names: names(list), purge },

@@ -9,8 +9,8 @@ use std::fs;
 /// The table.
 const TABLE: &str = "docs/reference/refusals.md";
 /// Where codes are made.
-const SOURCES: [&str; 5] =
-    ["protocol/src/", "updater/src/", "init/src/", "app-runtime/src/", "fleet/src/"];
+const SOURCES: [&str; 6] =
+    ["protocol/src/", "updater/src/", "init/src/", "app-runtime/src/", "fleet/src/", "oci/src/"];
 /// What stands before a code.
 const BEFORE: [&str; 6] = ["failure(", "failed(", "refused(", "code:", "code =", "_CODE: &str ="];
 /// How the codes begin that a verdict gives.

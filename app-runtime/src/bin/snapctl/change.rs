@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Options {
     /// Accept snaps without a signature.
     pub dangerous: bool,
+    /// What the snap is called that an image becomes.
+    pub name: Option<String>,
     /// Do not wait for the end of the change.
     pub no_wait: bool,
     /// Remove without a snapshot.
@@ -31,6 +33,8 @@ pub enum Ask {
     Install {
         /// Paths and addresses.
         from: Vec<String>,
+        /// What the snap is called that an image becomes.
+        name: Option<String>,
         /// Accept snaps without a signature.
         dangerous: bool,
         /// Refresh only.
@@ -92,6 +96,7 @@ pub fn parse(verb: &str, rest: &[&str], options: &Options) -> Option<Result<Ask,
     Some(match verb {
         "install" | "refresh" => some(verb, rest, "file or address").map(|from| Ask::Install {
             from,
+            name: options.name.clone(),
             dangerous: options.dangerous,
             refresh: verb == "refresh",
         }),
@@ -141,6 +146,7 @@ pub fn misplaced(verb: &str, options: &Options) -> Option<String> {
         "import-snapshot",
     ];
     belongs(options.dangerous, "--dangerous", &["install", "refresh"])
+        .or_else(|| belongs(options.name.is_some(), "--name", &["install", "refresh"]))
         .or_else(|| belongs(options.purge, "--purge", &["remove"]))
         .or_else(|| belongs(options.revision.is_some(), "--revision", &["revert"]))
         .or_else(|| belongs(options.id.is_some(), "--id", &["saved"]))

@@ -28,6 +28,8 @@ const UNREACHABLE: u8 = 3;
 const PATIENCE: Duration = Duration::from_secs(900);
 /// How often a change is looked at that is watched.
 const WATCH: Duration = Duration::from_millis(200);
+/// How an address begins; everything else is a path.
+const SCHEMES: [&str; 4] = ["http", "https", "oci", "oci+http"];
 /// What the running system is.
 const RELEASE: &str = "etc/holdfast/release.json";
 
@@ -130,9 +132,9 @@ fn change(root: &Path, ask: Ask, wait: bool, json: bool) -> Result<Report, Probl
     let transact = |order| app(AppRequest::Transact { order, wait });
     match ask {
         Ask::Order(order) => transact(order),
-        Ask::Install { from, dangerous, refresh } => {
+        Ask::Install { from, name, dangerous, refresh } => {
             let from = from.into_iter().map(origin).collect::<Result<_, _>>()?;
-            transact(Order::Install { from, dangerous, refresh })
+            transact(Order::Install { from, name, dangerous, refresh })
         }
         Ask::Import(path) => transact(Order::Import { path: absolute(&path)? }),
         Ask::Export(set, path) => {
@@ -177,7 +179,7 @@ fn watch(root: &Path, which: Which, json: bool) -> Result<Report, Problem> {
 
 /// appd gets an absolute path, because its working directory is another one.
 fn origin(from: String) -> Result<Origin, Problem> {
-    if from.starts_with("http://") || from.starts_with("https://") {
+    if from.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme)) {
         return Ok(Origin::Url { url: from, sha256: None });
     }
     absolute(&from).map(Origin::Path)

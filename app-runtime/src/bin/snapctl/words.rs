@@ -18,6 +18,8 @@ pub const HELP: &str = "\
 Apps
   install FILE|URL... [--dangerous]
                                    install or refresh snaps; --dangerous: without a signature
+  install IMAGE.tar|oci://HOST/NAME[:TAG][@DIGEST] --dangerous [--name SNAP]
+                                   the same of an image of containers; oci+http:// without TLS
   refresh FILE|URL... [--dangerous]
                                    only what is installed, and was not reverted from
   revert SNAP... [--revision N]    back to the revision before, with its data
@@ -137,6 +139,10 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
             Long("json") => options.json = true,
             Long("reload") => options.reload = true,
             Long("dangerous") => options.change.dangerous = true,
+            Long("name") => {
+                let name = parser.value().map_err(wrong)?;
+                options.change.name = Some(name.to_string_lossy().into_owned());
+            }
             Long("purge") => options.change.purge = true,
             Long("no-wait") => options.change.no_wait = true,
             Long(name @ ("revision" | "id")) => {
@@ -249,7 +255,7 @@ mod tests {
         let ask = |ask| Command::Change { ask, wait: true };
         let install = |from: &[&str], dangerous, refresh| {
             let from = from.iter().map(ToString::to_string).collect();
-            ask(Ask::Install { from, dangerous, refresh })
+            ask(Ask::Install { from, name: None, dangerous, refresh })
         };
         let order = |order| ask(Ask::Order(order));
         let a = || vec!["a".to_string()];

@@ -127,7 +127,21 @@ fn requests_that_make_no_sense_are_refused_by_name() {
         (Order::Enable { names: a() }, "snap-enabled", "a is enabled already"),
         (Order::Restore { set: 3, names: vec![] }, "no-snapshot", "#3"),
         (Order::Forget { set: 3, names: a() }, "no-snapshot", "#3"),
-        (Order::Install { from: vec![], dangerous: false, refresh: false }, "bad-request", "0"),
+        (
+            Order::Install { from: vec![], name: None, dangerous: false, refresh: false },
+            "bad-request",
+            "0",
+        ),
+        (
+            Order::Install {
+                from: ["/a", "/b"].map(|path| Origin::Path(path.into())).to_vec(),
+                name: Some("a".into()),
+                dangerous: true,
+                refresh: false,
+            },
+            "bad-request",
+            "one name",
+        ),
     ];
     for (order, code, text) in table {
         let error = planned(&state, &order).unwrap_err();
