@@ -35,7 +35,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "two updates in a row",
         plan: &[(AtRest, Deploy(2)), (AtRest, Deploy(3))],
-        uncut: 0,
+        uncut: 2,
         runs: 3,
         ending: (Confirmed, None),
     },
@@ -91,7 +91,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a release that is never healthy falls back to the second one",
         plan: &[(AtRest, Deploy(2)), (AtRest, Deploy(4))],
-        uncut: 0,
+        uncut: 2,
         runs: 2,
         ending: (FellBack, Some("trial-unhealthy")),
     },

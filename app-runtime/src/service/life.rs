@@ -30,8 +30,9 @@ impl Pace {
     const NEW: Self = Self { wait: BACKOFF_FIRST, starts: 0 };
 }
 
-/// Resolves when the service is not wanted any more.
-async fn unwanted(wanted: &mut watch::Receiver<bool>) {
+/// Resolves when the service is not wanted any more. What `wait_for` gives holds a lock until it is
+/// dropped: it must not live while something else is awaited.
+pub(super) async fn unwanted(wanted: &mut watch::Receiver<bool>) {
     let _ = wanted.wait_for(|wanted| !*wanted).await;
 }
 

@@ -1,7 +1,9 @@
 //! One run of a service, from start to end.
 
 use super::{
-    Activity, Service, log,
+    Activity, Service,
+    life::unwanted,
+    log,
     readiness::{Ear, INSIDE, SOCKET, Said},
     sockets::Sockets,
 };
@@ -212,7 +214,7 @@ impl Service {
                     }
                     return End::Ended(end);
                 }
-                _ = wanted.wait_for(|wanted| !*wanted) => {
+                () = unwanted(wanted) => {
                     for other in &self.later {
                         other.stopped().await;
                     }

@@ -11,6 +11,8 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
+    thread::sleep,
+    time::Duration,
 };
 
 const CRASHING: &str = "#!/bin/sh\necho broken >> $SNAP_DATA/versions\nexit 3\n";
@@ -327,4 +329,22 @@ fn a_snap_that_cannot_read_the_data_is_refused_also_while_the_old_one_is_disable
     bench.ask(&["disable", "steady"]);
     assert_eq!(bench.refused(&["install", text(&newer)]).0, "snap-epoch");
     assert_eq!(current(&bench, "steady"), ("1".into(), 1));
+}
+
+#[test]
+fn a_change_comes_to_its_end_whenever_appd_was_killed() {
+    let mut bench = Bench::new();
+    installed(&bench, "steady", "1", 1);
+    let newer = file(&bench, "steady", "2", STEADY);
+    for delay in (0..400).step_by(40) {
+        bench.ask(&["refresh", text(&newer), "--no-wait"]);
+        sleep(Duration::from_millis(delay));
+        bench.kill();
+        bench.boot();
+        // Done, or undone.
+        bench.snapctl(&["watch", "--last=refresh"]);
+        let change = bench.ask(&["tasks", "--last=refresh"]);
+        assert!(change["ready"].is_u64(), "{delay} ms: {change}");
+        bench.until("it runs", |b| b.service("steady")["state"] == "active");
+    }
 }

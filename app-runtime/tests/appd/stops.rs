@@ -4,7 +4,7 @@ use crate::{
     bench::{Bench, app_key},
     snap::{Snap, sign, write},
 };
-use std::fs;
+use std::{fs, process::Command};
 
 const COMMANDS: &str = "#!/bin/sh
 case $1 in
@@ -132,4 +132,25 @@ fn services_start_in_order_and_stop_in_reverse() {
     let text = || fs::read_to_string(&order).unwrap_or_default();
     bench.until("all started", |_| text().lines().count() == 3);
     assert_eq!(text(), "setup\nstart bb\nstart aa\n");
+}
+
+/// The second one is still on its way when its turn comes to be waited for.
+#[test]
+fn services_that_take_their_time_are_stopped_together() {
+    let bench = Bench::new();
+    let script = "#!/bin/sh
+        trap '[ $1 = slow ] && busybox sleep 0.5; exit 0' TERM
+        while true; do busybox sleep 0.05; done";
+    let mut snap = Snap::new("pair", "1", script);
+    snap.yaml =
+        snap.yaml.replace("  main:\n    command: bin/main", "  fast:\n    command: bin/main fast")
+            + "  slow:\n    command: bin/main slow\n    daemon: simple\n";
+    bench.install(&snap.signed(&bench.dir));
+    let snapctl = Command::new("timeout")
+        .args(["30", env!("CARGO_BIN_EXE_snapctl"), "--root"])
+        .arg(&bench.dir)
+        .args(["stop", "pair"])
+        .status();
+    assert!(snapctl.unwrap().success(), "appd does not answer any more");
+    assert_eq!(bench.service("pair")["state"], "inactive");
 }
