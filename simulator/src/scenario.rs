@@ -91,7 +91,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a release that is never healthy falls back to the second one",
         plan: &[(AtRest, Deploy(2)), (AtRest, Deploy(4))],
-        uncut: 2,
+        uncut: 0,
         runs: 2,
         ending: (FellBack, Some("trial-unhealthy")),
     },

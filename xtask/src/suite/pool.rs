@@ -22,9 +22,6 @@ const JOBS: usize = 3;
 /// Booted gateways at once: each keeps one core busy while it boots.
 const STORIES: usize = 2;
 
-/// Tests of one program at once: those of daemons wait more than they work.
-const THREADS: &str = "4";
-
 /// What a job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -60,7 +57,6 @@ impl Job {
 /// for in the end, and programs fill the time in which those wait.
 fn polite(command: &Command) -> Command {
     let mut nice = Command::new("nice");
-    nice.env("RUST_TEST_THREADS", THREADS);
     nice.args(["-n", "10"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
