@@ -35,6 +35,13 @@ pub trait Disk {
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
     /// Removes a file or a tree; what is not there is fine.
     fn remove(&self, path: &Path) -> Result<()>;
+    /// Removes those entries of a folder.
+    fn remove_those(&self, folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
+        for entry in self.list(folder)?.into_iter().filter(|entry| which(entry)) {
+            self.remove(&folder.join(entry))?;
+        }
+        Ok(())
+    }
     /// Makes a folder for a snap's user alone; one that is there stays.
     fn make_folder(&self, path: &Path, uid: u32) -> Result<()>;
     /// Copies a tree to a folder that is not there, for a snap's user.

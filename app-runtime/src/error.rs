@@ -41,6 +41,11 @@ impl Error {
         Self::Refused { code, message: message.to_string() }
     }
 
+    /// A snap that is not there.
+    pub(crate) fn not_installed(name: &str) -> Self {
+        Self::refused("not-installed", format!("{name}: no such snap is installed"))
+    }
+
     /// The frozen code.
     pub fn code(&self) -> &str {
         match self {

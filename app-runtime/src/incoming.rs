@@ -9,9 +9,10 @@ use crate::{
     meta::{Snap, invalid, support},
     mounting,
     paths::Paths,
-    state::{Revision, hex},
+    state::Revision,
     verify::{self, Checked},
 };
+use protocol::keys::to_hex;
 use std::{
     fs::{self, File},
     io,
@@ -40,7 +41,7 @@ impl Incoming {
             signed: self.checked.signed,
             size: self.size,
             image: self.checked.image,
-            digest: self.checked.digest.map(|digest| hex(&digest)),
+            digest: self.checked.digest.map(|digest| to_hex(&digest)),
         }
     }
 }

@@ -158,7 +158,7 @@ impl Manager {
     pub(crate) async fn activate_checked(&self, name: &str) -> Result<()> {
         let (file, signed, keys, current) = {
             let state = self.state.borrow();
-            let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+            let installed = state.snaps.get(name).ok_or_else(|| Error::not_installed(name))?;
             for lost in [self.paths.common(name), self.paths.revision_data(name, installed.current)]
             {
                 if !lost.exists() {
@@ -186,7 +186,7 @@ impl Manager {
     pub(crate) fn activate(&self, name: &str) -> Result<()> {
         let (place, image) = {
             let state = self.state.borrow();
-            let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
+            let installed = state.snaps.get(name).ok_or_else(|| Error::not_installed(name))?;
             let missing = self.missing.clone();
             let place = Place { uid: installed.uid, revision: installed.current, missing };
             (place, installed.revisions.get(&installed.current).map_or(0, |r| r.image))
@@ -225,7 +225,7 @@ impl Manager {
     pub fn find(&self, name: &str) -> Result<Vec<Rc<Service>>> {
         let snap = name.split('.').next().unwrap_or_default();
         if !self.state.borrow().snaps.contains_key(snap) {
-            return Err(unknown(snap));
+            return Err(Error::not_installed(snap));
         }
         if self.state.borrow().snaps.get(snap).is_some_and(|snap| snap.disabled) {
             return Err(Error::refused("snap-disabled", format!("{snap} is disabled")));
@@ -259,8 +259,11 @@ impl Manager {
     /// All about one.
     pub fn info(&self, name: &str) -> Result<SnapInfo> {
         let state = self.state.borrow();
-        let installed = state.snaps.get(name).ok_or_else(|| unknown(name))?;
-        let revision = installed.revisions.get(&installed.current).ok_or_else(|| unknown(name))?;
+        let installed = state.snaps.get(name).ok_or_else(|| Error::not_installed(name))?;
+        let revision = installed
+            .revisions
+            .get(&installed.current)
+            .ok_or_else(|| Error::not_installed(name))?;
         let running = self.running.borrow();
         let running = running.get(name);
         let broken = self.broken.borrow().get(name).map(|why| format!("broken: {why}"));
@@ -321,8 +324,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(Error::refused("internal", e.to_string())))
-}
-
-pub(crate) fn unknown(name: &str) -> Error {
-    Error::refused("not-installed", format!("{name}: no such snap is installed"))
 }

@@ -20,9 +20,10 @@ use crate::{
     incoming, meta,
     paths::Paths,
     snapshot,
-    state::{Installed, Revision, Snapshot, State, hex},
+    state::{Installed, Revision, Snapshot, State},
     verify,
 };
+use protocol::keys::to_hex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -178,7 +179,7 @@ fn look_through(path: &Path, name: &str) -> Result<Snapshot> {
     let head = snapshot::check(path)?;
     let mut file = fs::File::open(path).at("open", path)?;
     let size = file.metadata().at("look at", path)?.len();
-    Ok(head.of_file(size, hex(&verify::digest(name, &mut file)?)))
+    Ok(head.of_file(size, to_hex(&verify::digest(name, &mut file)?)))
 }
 
 /// What a snap file tells, and whether it is whole and signed.
@@ -191,7 +192,7 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
     });
     match checked {
         Ok((checked, snap)) if snap.name == name => {
-            let (image, digest) = (checked.image, checked.digest.map(|digest| hex(&digest)));
+            let (image, digest) = (checked.image, checked.digest.map(|digest| to_hex(&digest)));
             (Revision { version: snap.version, signed: true, size, image, digest }, true)
         }
         Ok((_, snap)) => {

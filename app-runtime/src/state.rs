@@ -12,6 +12,7 @@ use crate::{
     error::{Context, Error, Result},
     mutant::{self, Mutant},
 };
+use protocol::keys::to_hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, path::Path};
@@ -171,7 +172,7 @@ impl State {
 
     fn digest(&self) -> Result<String> {
         let text = serde_json::to_vec(self).context("encode", "state")?;
-        Ok(hex(&Sha256::digest(text)))
+        Ok(to_hex(&Sha256::digest(text)))
     }
 
     /// The change that is under way.
@@ -230,11 +231,6 @@ fn replace(disk: &impl Disk, path: &Path, content: &[u8]) -> Result<()> {
     }
     disk.rename(&new, path)?;
     disk.sync_names(path.parent().unwrap_or(Path::new("/")))
-}
-
-/// As it is written in the state.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -316,7 +312,7 @@ mod tests {
         let (path, copy) = (folder.join("state.json"), folder.join("state.copy.json"));
         let compact: String = FORMAT_1_FILE.split_whitespace().collect();
         let plain = compact.replace(",\"sum\":\"SUM\"", "");
-        let file = FORMAT_1_FILE.replace("SUM", &hex(&Sha256::digest(plain)));
+        let file = FORMAT_1_FILE.replace("SUM", &to_hex(&Sha256::digest(plain)));
         fs::write(&path, &file).unwrap();
         let mut state = State::load(&Partition, &path).unwrap().unwrap();
         let hello = &state.snaps["hello"];

@@ -52,7 +52,11 @@ pub fn unpack(
 ) -> Result<()> {
     let digest = layer.digest(what)?;
     let mut first = [0; 4];
-    let count = fill(&mut blobs.open(&digest)?, &mut first).map_err(io("read", what))?;
+    let count = match layer.media_type.as_str() {
+        "" => fill(&mut blobs.open(&digest)?, &mut first).map_err(io("read", what))?,
+        // Nothing is opened for what is known: it may be a request to a registry.
+        _ => 0,
+    };
     let compression = Compression::of(what, &layer.media_type, &first[..count])?;
     // One byte more than announced is enough to be another content.
     let limit = layer.size.saturating_add(1);

@@ -19,6 +19,7 @@
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
 //! | [`template`] | the data partition's file system when new | own, see module |
 //! | [`error`] | every refusal with its frozen code | |
+//! | [`mutants`] | bugs put in on purpose, for the simulator | |
 
 pub mod calendar;
 pub mod cbor;
@@ -32,6 +33,7 @@ pub mod error;
 pub mod fleet;
 pub mod keychain;
 pub mod keys;
+pub mod mutants;
 pub mod payload;
 pub mod policy;
 pub mod release;

@@ -1,10 +1,6 @@
-//! Bugs put in on purpose, for the simulator's tests: a simulator that does not notice them is
-//! worth nothing. Without the feature `mutants`, which nothing on a device has, none of them
-//! exists.
+//! Bugs of the updater, for the simulator: see [`protocol::mutants`].
 
-/// One deliberate bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mutant {
+protocol::mutants! {
     /// The slot is staged without having been read back.
     SkipsReadBack,
     /// The trial is set before it is noted.
@@ -21,30 +17,4 @@ pub enum Mutant {
     TakesOlderKeys,
     /// The slot is written while a trial points to it.
     KeepsTrialWhileWriting,
-}
-
-#[cfg(feature = "mutants")]
-thread_local! {
-    static ACTIVE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
-}
-
-/// Runs something with a bug in this thread's updater.
-#[cfg(feature = "mutants")]
-pub fn with<T>(mutant: Mutant, run: impl FnOnce() -> T) -> T {
-    ACTIVE.set(Some(mutant));
-    let result = run();
-    ACTIVE.set(None);
-    result
-}
-
-/// Whether this bug is to be there.
-#[cfg(feature = "mutants")]
-pub(crate) fn is(mutant: Mutant) -> bool {
-    ACTIVE.get() == Some(mutant)
-}
-
-/// Never, on a device.
-#[cfg(not(feature = "mutants"))]
-pub(crate) const fn is(_: Mutant) -> bool {
-    false
 }

@@ -126,16 +126,7 @@ pub fn sweep(disk: &impl Disk, paths: &Paths, state: &State) -> Result<()> {
             disk.remove(&paths.data(&name))?;
             continue;
         }
-        for entry in disk.list(&paths.data(&name))? {
-            if !kept.has_data(&name, &entry) {
-                disk.remove(&paths.data(&name).join(entry))?;
-            }
-        }
+        disk.remove_those(&paths.data(&name), |entry| !kept.has_data(&name, entry))?;
     }
-    for entry in disk.list(&paths.snapshots())? {
-        if !kept.has_snapshot(&entry) {
-            disk.remove(&paths.snapshots().join(entry))?;
-        }
-    }
-    Ok(())
+    disk.remove_those(&paths.snapshots(), |entry| !kept.has_snapshot(entry))
 }

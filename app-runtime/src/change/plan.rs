@@ -60,10 +60,6 @@ pub struct Accepted {
     pub unused: Vec<String>,
 }
 
-fn not_installed(name: &str) -> Error {
-    Error::refused("not-installed", format!("{name}: no such snap is installed"))
-}
-
 fn no_set(set: u32) -> Error {
     Error::refused("no-snapshot", format!("there is no snapshot set #{set}"))
 }
@@ -116,7 +112,7 @@ fn checked<'a>(state: &'a State, names: &'a [String]) -> Result<Vec<(&'a String,
     let find = |name: &'a String| match state.snaps.get(name) {
         _ if !seen.insert(name) => Err(twice(name)),
         Some(snap) => Ok((name, snap)),
-        None => Err(not_installed(name)),
+        None => Err(Error::not_installed(name)),
     };
     names.iter().map(find).collect()
 }
@@ -166,7 +162,7 @@ pub fn accepted(
         return Err(twice(name));
     }
     if new.refresh {
-        let installed = before.as_ref().ok_or_else(|| not_installed(name))?;
+        let installed = before.as_ref().ok_or_else(|| Error::not_installed(name))?;
         refuse_reverted(name, installed, &new.revision)?;
     }
     let (uid, revision) = match &before {
@@ -360,7 +356,7 @@ fn of_set<'a>(
 fn restore(state: &State, set: u32, names: &[String]) -> Result<Plan> {
     let (mut steps, mut needed) = (Vec::new(), 0);
     for (name, snapshot) in of_set(state, set, names)? {
-        let snap = state.snaps.get(name).ok_or_else(|| not_installed(name))?;
+        let snap = state.snaps.get(name).ok_or_else(|| Error::not_installed(name))?;
         let (revision, uid) = (snap.current, snap.uid);
         needed += snapshot.bytes;
         let owned = || name.clone();

@@ -4,7 +4,7 @@
 //! | step | do | undo |
 //! |---|---|---|
 //! | fetch | (the copy is made by [`super::run::World::fetch`]) | remove the copy |
-//! | take-file | name the copy after its revision, sync the name | remove the file |
+//! | take-file | name the copy after its revision; copy-data syncs the name | remove the file |
 //! | copy-data | remove what is there, copy, sync | remove the copy, never the original |
 //! | pack | write, sync, name, sync the name | remove the file |
 //! | import | the same for each snapshot of the file | remove the set's files |
@@ -73,7 +73,7 @@ pub fn carry_out(disk: &impl Disk, paths: &Paths, step: &Step, way: Way) -> Resu
             return import(disk, paths, Path::new(path), *set);
         }
         (Step::Import { set, .. }, Way::Undo) => {
-            remove_those(disk, &paths.snapshots(), |name| name.starts_with(&format!("{set}_")))?;
+            disk.remove_those(&paths.snapshots(), |name| name.starts_with(&format!("{set}_")))?;
         }
         (Step::Unpack { set, name, revision, uid }, Way::Do) => {
             unpack(disk, paths, &paths.snapshot(*set, name), name, *revision, *uid)?;
@@ -90,7 +90,7 @@ pub fn carry_out(disk: &impl Disk, paths: &Paths, step: &Step, way: Way) -> Resu
         }
         (Step::DropSnap { name }, Way::Do) => drop_snap(disk, paths, name)?,
         (Step::DropReplaced { name }, Way::Do) => {
-            remove_those(disk, &paths.data(name), |name| name.ends_with(".old"))?;
+            disk.remove_those(&paths.data(name), |name| name.ends_with(".old"))?;
         }
         (Step::DropSnapshot { set, name }, Way::Do) => {
             disk.remove(&paths.snapshot(*set, name))?;
@@ -107,14 +107,6 @@ pub fn carry_out(disk: &impl Disk, paths: &Paths, step: &Step, way: Way) -> Resu
         ) => {}
     }
     Ok(Outcome::Done)
-}
-
-/// Removes those entries of a folder.
-fn remove_those(disk: &impl Disk, folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
-    for entry in disk.list(folder)?.into_iter().filter(|entry| which(entry)) {
-        disk.remove(&folder.join(entry))?;
-    }
-    Ok(())
 }
 
 fn take_file(disk: &impl Disk, copy: &Path, file: &Path) -> Result<()> {
@@ -228,12 +220,7 @@ fn swap(disk: &impl Disk, paths: &Paths, name: &str, revision: u32, way: Way) ->
 fn drop_snap(disk: &impl Disk, paths: &Paths, name: &str) -> Result<()> {
     disk.remove(&paths.data(name))?;
     let services = format!("{name}.");
-    for log in disk.list(&paths.logs())? {
-        if log.starts_with(&services) {
-            disk.remove(&paths.logs().join(log))?;
-        }
-    }
-    Ok(())
+    disk.remove_those(&paths.logs(), |log| log.starts_with(&services))
 }
 
 /// The data that all revisions share, and that of one.

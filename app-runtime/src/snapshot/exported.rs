@@ -4,8 +4,9 @@
 use crate::{
     error::{Context, Error, Result},
     meta, snapshot,
-    state::{Snapshot, hex},
+    state::Snapshot,
 };
+use protocol::keys::to_hex;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
@@ -105,5 +106,5 @@ fn take(entry: &mut impl Read, name: &str, to: &Path) -> Result<Snapshot> {
         let why = format!("{name}{SUFFIX}: it is of {}", head.snap);
         return Err(Error::refused("snapshot-corrupt", why));
     }
-    Ok(head.of_file(size, hex(&hash.finalize())))
+    Ok(head.of_file(size, to_hex(&hash.finalize())))
 }

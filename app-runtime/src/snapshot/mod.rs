@@ -16,9 +16,10 @@ pub mod exported;
 use crate::{
     data,
     error::{Context, Error, Result},
-    state::{Snapshot, hex},
+    state::Snapshot,
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use protocol::keys::to_hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -139,7 +140,7 @@ pub fn pack(head: &Head, parts: &[(&str, PathBuf)], to: &Path) -> Result<Packed>
     let finished = tar.into_inner().and_then(GzEncoder::finish);
     let Measured { to: mut file, size, hash } = finished.at("write", to)?;
     file.flush().at("write", to)?;
-    Ok(Packed { size, digest: hex(&hash.finalize()) })
+    Ok(Packed { size, digest: to_hex(&hash.finalize()) })
 }
 
 fn header(kind: EntryType, mode: u32) -> Header {
