@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 /// Chunks that are written before they are synced and noted. One by one, the card would stand still
 /// while the next chunk is made, and each note costs it a file, a rename and two syncs; all at
 /// once, they would fill the memory before a slow card.
-pub const BATCH: usize = 8;
+pub const BATCH: usize = 16;
 /// Bytes that are fetched before what was made of them is synced and noted: with what one chunk
 /// takes, the most that a power cut makes the device fetch again.
 pub const AGAIN: u64 = 1 << 20;

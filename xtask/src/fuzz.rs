@@ -33,6 +33,8 @@ const FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses
                      -Cllvm-args=-sanitizer-coverage-pc-table \
                      -Cllvm-args=-sanitizer-coverage-trace-compares \
                      -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+/// Where everything of them is built, in the target folder.
+pub const FOLDER: &str = "fuzz";
 /// Where the programs of the targets are.
 const TARGETS: &str = "fuzz/fuzz_targets";
 const USAGE: &str = "usage: cargo xtask fuzz [--seconds N | --merge] [TARGET]";
@@ -94,12 +96,9 @@ fn parse<'a>(options: &[&'a str]) -> Result<(Effort<'a>, Option<&'a str>), Error
 /// Builds all targets; the folder of the programs. With a target named, the flags are not those of
 /// build scripts.
 fn build() -> Result<PathBuf, Error> {
-    let version = process::read("rustc", &["--version", "--verbose"]).unwrap_or_default();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.ok_or_else(|| Error::Missing("rustc does not say its host".into()))?;
-    let folder = folder()?;
+    let (host, folder) = (host()?, folder()?);
     let package = ["build", "--quiet", "--release", "--package", "fuzz", "--bins"];
-    let features = ["--features", "libfuzzer", "--target", host];
+    let features = ["--features", "libfuzzer", "--target", &host];
     let mut command = process::cargo(&[package.as_slice(), &features].concat());
     command.arg("--target-dir").arg(&folder).env("RUSTFLAGS", FLAGS);
     // Compiling takes longer than the runs of continuous integration do.
@@ -108,9 +107,16 @@ fn build() -> Result<PathBuf, Error> {
     Ok(folder.join(host).join("release"))
 }
 
+/// What this machine's programs are compiled for.
+pub fn host() -> Result<String, Error> {
+    let version = process::read("rustc", &["--version", "--verbose"]).unwrap_or_default();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(String::from).ok_or_else(|| Error::Missing("rustc does not say its host".into()))
+}
+
 /// Where everything is kept that is not in the repository.
 fn folder() -> Result<PathBuf, Error> {
-    made(tree::target().join("fuzz"))
+    made(tree::target().join(FOLDER))
 }
 
 fn made(folder: PathBuf) -> Result<PathBuf, Error> {

@@ -15,6 +15,7 @@
 //! | `bench boot\|memory\|delta\|install` | figures | [`tasks`] |
 
 mod ci;
+mod compiled;
 mod deny;
 mod error;
 mod fuzz;

@@ -15,6 +15,19 @@ pub fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// The folder outside the work tree for what is built once, as `image-builder` has it:
+/// `$HOLDFAST_CACHE`, or `holdfast` in `$XDG_CACHE_HOME`, or in `~/.cache`.
+pub fn cache() -> Result<PathBuf, Error> {
+    let folder = |name: &str| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    folder("HOLDFAST_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("holdfast")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/holdfast")))
+        .ok_or_else(|| Error::Missing("no place for the cache: set HOLDFAST_CACHE".into()))
+}
+
 /// Names of the Rust files in a folder of the work tree, without their ending, sorted: each is a
 /// program.
 pub fn programs(folder: &str) -> Result<Vec<String>, Error> {
