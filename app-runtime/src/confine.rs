@@ -2,13 +2,15 @@
 
 use crate::{
     error::Result,
-    interface::{Interface, Network},
+    inside,
+    interface::{Granted, Network},
     layouts,
-    meta::{ARCHITECTURE, App, Snap, environment::expand},
+    meta::{ARCHITECTURE, App, Snap, environment::Environment, environment::expand, hook::Hook},
     paths::Paths,
     service::NOTIFY_INSIDE,
 };
 use oci::process::ImageProcess;
+use protocol::change::Quota;
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
 };
@@ -28,7 +30,7 @@ pub(crate) const TMP_SIZE: u64 = 16 << 20;
 /// Open files of one process.
 const OPEN_FILES: u64 = 1024;
 /// Controllers that the limits need.
-pub const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+pub const CONTROLLERS: [&str; 5] = ["memory", "pids", "cpu", "cpuset", "io"];
 
 /// What is the same for all services of a revision.
 #[derive(Debug, Clone)]
@@ -40,6 +42,47 @@ pub struct Place {
     /// Controllers that the machine lacks; their limits are not set, which appd's log tells at
     /// start.
     pub missing: Vec<&'static str>,
+    /// Bounds of the snap as a whole.
+    pub quota: Quota,
+    /// What its services say who they are with.
+    pub cookie: String,
+}
+
+impl Place {
+    /// The variables by which `snapctl` knows that it is asked by an app.
+    pub fn cookie(&self) -> Extra {
+        cookie(&self.cookie)
+    }
+}
+
+/// `SNAP_COOKIE`, and its older name.
+pub fn cookie(cookie: &str) -> Extra {
+    ["SNAP_COOKIE", "SNAP_CONTEXT"].map(|name| (name.to_string(), cookie.to_string())).into()
+}
+
+/// What of a snap is run.
+#[derive(Debug, Clone, Copy)]
+pub enum Who<'a> {
+    /// An app by its name.
+    App(&'a str, &'a App),
+    /// A hook.
+    Hook(&'a Hook),
+}
+
+impl Who<'_> {
+    fn environment(&self) -> &Environment {
+        match self {
+            Who::App(_, app) => &app.environment,
+            Who::Hook(hook) => &hook.environment,
+        }
+    }
+
+    fn chain(&self) -> &[String] {
+        match self {
+            Who::App(_, app) => &app.command_chain,
+            Who::Hook(hook) => &hook.command_chain,
+        }
+    }
 }
 
 /// Variables that only one process gets.
@@ -51,7 +94,7 @@ pub fn confinement(
     snap: &Snap,
     service: &str,
     place: &Place,
-    granted: &[&Interface],
+    granted: &[Granted],
 ) -> Result<(Confinement, Vec<OwnedFd>)> {
     let mount = paths.mount(&snap.name, place.revision);
     let identity = Identity { uid: inside_uid(snap, place), gid: inside_uid(snap, place) };
@@ -59,7 +102,17 @@ pub fn confinement(
     let mut confinement = Confinement::app(&mount, identity, ids, &profile::APP);
     confinement.hostname = Some(snap.name.clone());
     confinement.mounts = mounts(paths, snap, place, mount);
-    if granted.iter().any(|interface| interface.network == Network::Host) {
+    confinement.mounts.extend(inside::mounts(paths, &snap.name));
+    let files = granted.iter().flat_map(|granted| &granted.interface.files);
+    for file in files.filter(|file| file.path.exists()) {
+        confinement.mounts.push(Mount::Bind {
+            source: file.path.clone(),
+            target: file.path.clone(),
+            writable: file.writable,
+            executable: false,
+        });
+    }
+    if granted.iter().any(|granted| granted.interface.network == Network::Host) {
         confinement.namespaces.net = false;
         confinement.mounts.push(Mount::Bind {
             source: paths.app_resolver(),
@@ -74,8 +127,10 @@ pub fn confinement(
     confinement.cgroup = Some(CgroupPlace {
         path: paths.service_cgroup(service),
         limits: Limits {
-            memory_max: unless_missing("memory").then_some(MEMORY_MAX),
-            pids_max: unless_missing("pids").then_some(PIDS_MAX),
+            // A quota of the snap takes the place of what each service is bounded to without one.
+            memory_max: (unless_missing("memory") && place.quota.memory.is_none())
+                .then_some(MEMORY_MAX),
+            pids_max: (unless_missing("pids") && place.quota.threads.is_none()).then_some(PIDS_MAX),
             cpu_weight: unless_missing("cpu").then_some(CPU_WEIGHT),
             ..Limits::default()
         },
@@ -144,30 +199,30 @@ fn runtime_directory(snap: &Snap, place: &Place) -> String {
     format!("/run/user/{}/snap.{}", place.uid, snap.name)
 }
 
-/// What is executed, without its descriptors: `command` of the app, which has a name, behind its
+/// What is executed, without its descriptors: `command` of an app or hook, behind its
 /// command-chain. Arguments that are empty once their variables are put in are left out, as in
 /// snapd.
 pub fn process(
     snap: &Snap,
-    (name, app): (&str, &App),
+    who: Who<'_>,
     command: &str,
     place: &Place,
     extra: Extra,
 ) -> Process<'static> {
     let directory = snap_directory(snap);
-    let mut env = variables(snap, name, app, place);
+    let mut env = variables(snap, who, place);
     env.extend(extra);
     if let Some(image) = &snap.image {
         return image_process(image, env);
     }
-    for (name, value) in snap.environment.iter().chain(app.environment.iter()) {
+    for (name, value) in snap.environment.iter().chain(who.environment().iter()) {
         let value = expand(value, &env);
         env.retain(|(existing, _)| existing != name);
         env.push((name.clone(), value));
     }
     let mut words = command.split(' ').filter(|word| !word.is_empty());
     let program = words.next().unwrap_or_default();
-    let programs = app.command_chain.iter().map(String::as_str).chain([program]);
+    let programs = who.chain().iter().map(String::as_str).chain([program]);
     let mut line = programs.map(|program| format!("{directory}/{program}"));
     let first = line.next().unwrap_or_default();
     let words = words.map(|word| expand(word, &env)).filter(|word| !word.is_empty());
@@ -195,7 +250,7 @@ fn image_process(image: &ImageProcess, mut env: Vec<(String, String)>) -> Proces
 
 /// The variables that snapd documents. There are no people with home directories here: what is a
 /// user's elsewhere is the service's own data.
-fn variables(snap: &Snap, name: &str, app: &App, place: &Place) -> Vec<(String, String)> {
+fn variables(snap: &Snap, who: Who<'_>, place: &Place) -> Vec<(String, String)> {
     let data = format!("{}/{}", data_directory(snap), place.revision);
     let common = format!("{}/common", data_directory(snap));
     let (revision, uid) = (place.revision.to_string(), place.uid.to_string());
@@ -205,7 +260,6 @@ fn variables(snap: &Snap, name: &str, app: &App, place: &Place) -> Vec<(String, 
         ("SNAP_NAME", snap.name.clone()),
         ("SNAP_INSTANCE_NAME", snap.name.clone()),
         ("SNAP_INSTANCE_KEY", String::new()),
-        ("SNAP_APP_NAME", name.into()),
         ("SNAP_VERSION", snap.version.clone()),
         ("SNAP_REVISION", revision),
         ("SNAP_DATA", data.clone()),
@@ -223,6 +277,9 @@ fn variables(snap: &Snap, name: &str, app: &App, place: &Place) -> Vec<(String, 
         ("XDG_RUNTIME_DIR", runtime_directory(snap, place)),
         ("TMPDIR", "/tmp".into()),
     ];
-    env.extend(app.common_id.clone().map(|id| ("SNAP_APP_COMMON_ID", id)));
+    if let Who::App(name, app) = who {
+        env.push(("SNAP_APP_NAME", name.into()));
+        env.extend(app.common_id.clone().map(|id| ("SNAP_APP_COMMON_ID", id)));
+    }
     env.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }

@@ -9,6 +9,7 @@ use crate::{
     meta::{Snap, invalid, support},
     mounting,
     paths::Paths,
+    settings::Config,
     state::Revision,
     verify::{self, Checked},
 };
@@ -42,6 +43,7 @@ impl Incoming {
             size: self.size,
             image: self.checked.image,
             digest: self.checked.digest.map(|digest| to_hex(&digest)),
+            config: Config::new(),
         }
     }
 }

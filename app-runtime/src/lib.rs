@@ -14,8 +14,11 @@
 //! | [`data`], [`snapshot`], [`disk`] | data of snaps; their snapshots; files behind a trait |
 //! | [`beneath`] | files of a snap's own, opened without being led out of it |
 //! | [`mutant`] | bugs put in on purpose, for the simulator |
-//! | [`interface`], [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
-//! | [`service`], [`pidfd`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
+//! | [`settings`], `decided`, [`interface`] | what people and the snap decided; what plugs may grant |
+//! | [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
+//! | [`hooks`], [`inside`] | programs of a snap that changes run; `snapctl` as apps and hooks see it |
+//! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
+//! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
 //! What always holds: a snap's bytes are verified in appd's own copy, before the kernel parses
@@ -27,12 +30,16 @@ pub mod beneath;
 pub mod change;
 pub mod confine;
 pub mod data;
+mod decided;
 pub mod disk;
 pub mod download;
 pub mod duration;
 mod error;
+pub mod hardware;
+pub mod hooks;
 pub mod image;
 pub mod incoming;
+pub mod inside;
 pub mod interface;
 pub mod layouts;
 pub mod loopdev;
@@ -41,14 +48,17 @@ pub mod meta;
 pub mod mounting;
 pub mod mutant;
 pub mod notify;
+pub mod output;
 pub mod paths;
 pub mod pidfd;
+pub mod quota;
 pub mod rebuild;
 pub mod registry;
 pub mod resolver;
 pub mod ring;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod snapshot;
 pub mod squashfs;
 pub mod state;

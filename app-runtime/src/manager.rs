@@ -5,12 +5,15 @@ use crate::{
     confine::{self, Place},
     disk::{Disk, Partition},
     error::{Context, Error, Result},
+    hooks::{self, Hooks},
+    inside,
     interface::Interfaces,
     meta::Snap,
     mounting,
     paths::Paths,
-    rebuild, ring,
+    quota, rebuild, ring,
     service::{self, Service},
+    settings::Edit,
     state::State,
     transact::Abort,
     verify,
@@ -20,7 +23,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
 };
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -34,7 +37,11 @@ pub struct Manager {
     pub paths: Paths,
     pub(crate) interfaces: Interfaces,
     /// Controllers that the machine lacks.
-    missing: Vec<&'static str>,
+    pub(crate) missing: Vec<&'static str>,
+    /// Hooks that run, and what snaps said of their health.
+    pub(crate) hooks: Hooks,
+    /// For what a snap that runs starts on its own.
+    me: RefCell<Weak<Manager>>,
     pub(crate) state: RefCell<State>,
     running: RefCell<BTreeMap<String, Running>>,
     /// Why a snap that is installed does not run.
@@ -54,6 +61,7 @@ pub struct Manager {
 /// A mounted snap with its services.
 struct Running {
     snap: Rc<Snap>,
+    place: Place,
     services: Vec<Rc<Service>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -88,6 +96,8 @@ impl Manager {
             paths,
             interfaces,
             missing,
+            hooks: Hooks::default(),
+            me: RefCell::default(),
             state: RefCell::new(state),
             running: RefCell::default(),
             broken: RefCell::default(),
@@ -116,6 +126,7 @@ impl Manager {
     /// Starts all installed snaps, then carries on a change that was under way, then starts those
     /// that it was about. One that fails is told, and stops no other.
     pub async fn start_all(self: &Rc<Self>) {
+        *self.me.borrow_mut() = Rc::downgrade(self);
         let _turn = self.turn.lock().await;
         let changing = {
             let state = self.state.borrow();
@@ -182,14 +193,37 @@ impl Manager {
         self.activate(name)
     }
 
+    /// Mounts what is current, checked first where that was not done, and makes its services; what
+    /// is so already stays.
+    pub(crate) async fn make_active(&self, name: &str) -> Result<()> {
+        let Some(current) = self.state.borrow().snaps.get(name).map(|snap| snap.current) else {
+            return Ok(());
+        };
+        if self.running.borrow().get(name).is_some_and(|r| r.place.revision == current) {
+            return Ok(());
+        }
+        let trusted = self.trusted.borrow().contains(&(name.into(), current));
+        match trusted {
+            true => self.activate(name),
+            false => self.activate_checked(name).await,
+        }
+    }
+
     /// Mounts the current revision and makes its services, which do not run yet.
-    pub(crate) fn activate(&self, name: &str) -> Result<()> {
-        let (place, image) = {
+    fn activate(&self, name: &str) -> Result<()> {
+        let (place, image, settings) = {
             let state = self.state.borrow();
             let installed = state.snaps.get(name).ok_or_else(|| Error::not_installed(name))?;
-            let missing = self.missing.clone();
-            let place = Place { uid: installed.uid, revision: installed.current, missing };
-            (place, installed.revisions.get(&installed.current).map_or(0, |r| r.image))
+            let settings = state.settings_of(name);
+            let place = Place {
+                uid: installed.uid,
+                revision: installed.current,
+                missing: self.missing.clone(),
+                quota: settings.quota.clone(),
+                cookie: hooks::cookie()?,
+            };
+            let image = installed.revisions.get(&installed.current).map_or(0, |r| r.image);
+            (place, image, settings)
         };
         let mount = self.paths.mount(name, place.revision);
         mounting::mount(name, &self.paths.file(name, place.revision), image, &mount)?;
@@ -198,10 +232,20 @@ impl Manager {
             let why = format!("{name}: the file is a snap named {}", snap.name);
             return Err(Error::refused("snap-corrupt", why));
         }
-        let services = service::of(&snap, &place, &self.paths, &self.interfaces)?;
-        let tasks =
+        quota::make(&self.paths, name, &place.quota)?;
+        let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
+        let mut tasks: Vec<JoinHandle<()>> =
             services.iter().map(|s| tokio::task::spawn_local(s.clone().supervise())).collect();
-        self.running.borrow_mut().insert(name.into(), Running { snap, services, tasks });
+        if let Some(me) = self.me.borrow().upgrade() {
+            let listener = inside::listen(&self.paths, name, place.uid)?;
+            let asks = snap.hooks.contains_key(hooks::CHECK_HEALTH);
+            let serve = inside::serve(listener, me.clone(), name.into());
+            tasks.push(tokio::task::spawn_local(serve));
+            if asks {
+                tasks.push(tokio::task::spawn_local(me.watch_health(name.into())));
+            }
+        }
+        self.running.borrow_mut().insert(name.into(), Running { snap, place, services, tasks });
         self.broken.borrow_mut().remove(name);
         Ok(())
     }
@@ -209,7 +253,31 @@ impl Manager {
     /// Stops the services of a snap and forgets them; its mounts stay.
     pub(crate) async fn deactivate(&self, name: &str) {
         service::stop(&self.services_of(name)).await;
-        self.running.borrow_mut().remove(name);
+        if self.running.borrow_mut().remove(name).is_some() {
+            let group = self.paths.snap_cgroup(name);
+            // Hooks and commands beside services are gone by now, or must be.
+            let _ = sandbox::cgroup::kill(&group);
+            service::clear(&group).await;
+        }
+    }
+
+    /// What is the same for all services of a snap that is active.
+    pub(crate) fn place(&self, name: &str) -> Result<Place> {
+        let running = self.running.borrow();
+        let place = running.get(name).map(|running| running.place.clone());
+        place.ok_or_else(|| Error::not_installed(name))
+    }
+
+    /// What a snap itself decides holds at once.
+    pub(crate) fn decide(&self, name: &str, edits: &[Edit]) -> Result<()> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow().clone();
+        let mut settings = state.settings_of(name);
+        settings.apply(edits)?;
+        state.settle(name, settings);
+        self.commit(state)
     }
 
     /// What runs under a name.
@@ -267,7 +335,11 @@ impl Manager {
         let running = self.running.borrow();
         let running = running.get(name);
         let broken = self.broken.borrow().get(name).map(|why| format!("broken: {why}"));
-        let connections = running.map_or_else(Vec::new, |r| self.connections(&r.snap));
+        let connections = running.map_or_else(Vec::new, |r| {
+            let all = self.interfaces.connections(&r.snap, &state.settings_of(name));
+            let connected = all.into_iter().filter(|found| found.connected);
+            connected.map(|found| found.interface).collect::<BTreeSet<_>>().into_iter().collect()
+        });
         Ok(SnapInfo {
             name: name.into(),
             version: revision.version.clone(),
@@ -280,26 +352,20 @@ impl Manager {
                 .unwrap_or_default(),
             connections,
             disabled: installed.disabled,
+            health: self.hooks.health(name),
         })
     }
 
-    /// Names of the interfaces that are granted to any app of a snap.
-    fn connections(&self, snap: &Snap) -> Vec<String> {
-        let wanted: Vec<Vec<String>> =
-            snap.apps.values().map(|app| snap.interfaces_of(app)).collect();
-        let granted: BTreeSet<String> = wanted
-            .iter()
-            .filter_map(|names| self.interfaces.grant(&snap.name, names).ok())
-            .flatten()
-            .map(|interface| interface.name.clone())
-            .collect();
-        granted.into_iter().collect()
-    }
-
-    /// Last lines of the logs of a snap or service, each with its service before it when there are
-    /// several.
+    /// Last lines of the logs of a snap, service or hook (`snap.hook.NAME`), each with its service
+    /// before it when there are several.
     pub fn logs(&self, name: &str, lines: u32) -> Result<Vec<String>> {
         let lines = (lines as usize).min(MAX_LINES);
+        if let Some((snap, hook)) = name.split_once(".hook.") {
+            return match self.snap(snap).is_some_and(|snap| snap.hooks.contains_key(hook)) {
+                true => Ok(ring::tail(&self.paths.log(name), lines)),
+                false => Err(Error::refused("no-service", format!("{name}: no such hook"))),
+            };
+        }
         let services = self.find(name)?;
         if let [service] = services.as_slice() {
             return Ok(ring::tail(&self.paths.log(&service.name), lines));

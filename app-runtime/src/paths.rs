@@ -167,9 +167,27 @@ impl Paths {
         &self.cgroup
     }
 
-    /// cgroup of a service (`snap.app`).
+    /// cgroup of all services of a snap.
+    pub fn snap_cgroup(&self, name: &str) -> PathBuf {
+        self.cgroup.join(name)
+    }
+
+    /// cgroup of a service (`snap.app`), below that of its snap.
     pub fn service_cgroup(&self, service: &str) -> PathBuf {
-        self.cgroup.join(service)
+        match service.split_once('.') {
+            Some((snap, app)) => self.snap_cgroup(snap).join(app),
+            None => self.snap_cgroup(service),
+        }
+    }
+
+    /// Where the socket is by which apps and hooks of a snap ask appd.
+    pub fn inside(&self, name: &str) -> PathBuf {
+        self.mounts().join(".inside").join(name)
+    }
+
+    /// The program by which they do.
+    pub fn snapctl(&self) -> PathBuf {
+        self.below("usr/bin/snapctl")
     }
 }
 

@@ -22,6 +22,14 @@ impl Watched {
         watched.map(Self).map_err(Into::into)
     }
 
+    /// Waits until it is readable, and does what then does not wait.
+    pub async fn when_readable<T>(
+        &self,
+        read: impl FnMut(&OwnedFd) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.0.async_io(Interest::READABLE, read).await
+    }
+
     /// Waits until the process has ended; it still has to be reaped.
     pub async fn ended(&self) {
         let _ = self.0.readable().await;

@@ -19,6 +19,7 @@ use crate::{
     error::{Context, Result},
     incoming, meta,
     paths::Paths,
+    settings::Config,
     snapshot,
     state::{Installed, Revision, Snapshot, State},
     verify,
@@ -193,7 +194,17 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
     match checked {
         Ok((checked, snap)) if snap.name == name => {
             let (image, digest) = (checked.image, checked.digest.map(|digest| to_hex(&digest)));
-            (Revision { version: snap.version, signed: true, size, image, digest }, true)
+            (
+                Revision {
+                    version: snap.version,
+                    signed: true,
+                    size,
+                    image,
+                    digest,
+                    config: Config::new(),
+                },
+                true,
+            )
         }
         Ok((_, snap)) => {
             eprintln!("{}: the file is a snap named {}", file.display(), snap.name);
@@ -209,5 +220,12 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
 /// A revision of which nothing can be known. It counts as signed, so that it is checked before it
 /// runs.
 fn lost(size: u64) -> Revision {
-    Revision { version: UNKNOWN_VERSION.into(), signed: true, size, image: size, digest: None }
+    Revision {
+        version: UNKNOWN_VERSION.into(),
+        signed: true,
+        size,
+        image: size,
+        digest: None,
+        config: Config::new(),
+    }
 }

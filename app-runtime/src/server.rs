@@ -129,5 +129,14 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
         AppRequest::Export { set, path } => {
             AppResponse::Ok(manager.export(set, path.into()).await?)
         }
+        AppRequest::Get { name, keys } => manager.get(&name, &keys)?,
+        AppRequest::Connections(name) => {
+            AppResponse::Connections(manager.connections(name.as_deref())?)
+        }
+        AppRequest::Interfaces(name) => {
+            AppResponse::Interfaces(manager.describe_interfaces(name.as_deref())?)
+        }
+        AppRequest::Quotas(name) => AppResponse::Quotas(manager.quotas(name.as_deref())?),
+        AppRequest::Startup { name, on } => manager.startup(&name, on).await?,
     })
 }

@@ -3,14 +3,16 @@
 //! likewise. Each carries a check sum over its meaning, so that a card that returns other bytes
 //! than were written is noticed; [`crate::rebuild`] takes the copy then.
 //!
-//! Format 1 had no changes and no snapshots. It is read, and written again as long as there are
-//! none, so that a release that falls back to one that knows nothing else finds its own.
+//! Format 1 had no changes and no snapshots, format 2 no settings. Both are read, and written again
+//! as long as there are none, so that a release that falls back to one that knows nothing else
+//! finds its own.
 
 use crate::{
     change::Change,
     disk::Disk,
     error::{Context, Error, Result},
     mutant::{self, Mutant},
+    settings::{Config, Settings},
 };
 use protocol::keys::to_hex;
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,10 @@ use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, path::Path};
 
 /// Version of the format.
-const FORMAT: u32 = 2;
-/// The one before, without changes and snapshots.
+const FORMAT: u32 = 3;
+/// The one before, without settings.
+const FORMAT_2: u32 = 2;
+/// The first one, without changes and snapshots as well.
 const FORMAT_1: u32 = 1;
 /// Changes that came to an end, and are remembered.
 const REMEMBERED: usize = 16;
@@ -42,6 +46,9 @@ pub struct State {
     pub next_uid: u32,
     /// Snaps by name.
     pub snaps: BTreeMap<String, Installed>,
+    /// What was decided about snaps, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Settings>,
     /// Snapshots by set and snap.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshots: BTreeMap<u32, BTreeMap<String, Snapshot>>,
@@ -93,6 +100,9 @@ pub struct Revision {
     /// SHA-256 of the squashfs in hexadecimal; absent: installed by a release that kept none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Configuration of the snap when this was its current revision; absent: there was none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: Config,
 }
 
 /// The data of one snap, kept in a file.
@@ -122,6 +132,7 @@ impl Default for State {
             format: FORMAT_1,
             next_uid: FIRST_UID,
             snaps: BTreeMap::new(),
+            settings: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             last_set: 0,
             changes: BTreeMap::new(),
@@ -144,7 +155,7 @@ impl State {
             return Err(bad(format!("more than {MAX_STATE} bytes")));
         }
         let mut state: Self = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
-        if ![FORMAT, FORMAT_1].contains(&state.format) {
+        if ![FORMAT, FORMAT_2, FORMAT_1].contains(&state.format) {
             return Err(bad(format!("format {}, this is {FORMAT}", state.format)));
         }
         if let Some(sum) = state.sum.take()
@@ -159,15 +170,33 @@ impl State {
     /// whatever happens to the power.
     pub fn store(&self, disk: &impl Disk, path: &Path, copy: &Path) -> Result<()> {
         let mut stored = self.clone();
-        stored.format = if self.needs_format_2() { FORMAT } else { self.format };
+        stored.format = self.format.max(self.needed_format());
         stored.sum = Some(stored.digest()?);
         let text = serde_json::to_vec_pretty(&stored).context("encode", "state")?;
         replace(disk, path, &text)?;
         replace(disk, copy, &text)
     }
 
-    fn needs_format_2(&self) -> bool {
-        self.last_change > 0 || self.last_set > 0
+    fn needed_format(&self) -> u32 {
+        let has_config = |snap: &Installed| snap.revisions.values().any(|r| !r.config.is_empty());
+        match self.last_change > 0 || self.last_set > 0 {
+            _ if !self.settings.is_empty() || self.snaps.values().any(has_config) => FORMAT,
+            true => FORMAT_2,
+            false => FORMAT_1,
+        }
+    }
+
+    /// What was decided about a snap.
+    pub fn settings_of(&self, name: &str) -> Settings {
+        self.settings.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Replaces what was decided about a snap.
+    pub fn settle(&mut self, name: &str, settings: Settings) {
+        match settings.is_default() {
+            true => drop(self.settings.remove(name)),
+            false => drop(self.settings.insert(name.into(), settings)),
+        }
     }
 
     fn digest(&self) -> Result<String> {
@@ -182,7 +211,7 @@ impl State {
 
     /// Takes a change in, under a new number.
     pub fn begin(&mut self, change: Change) -> u32 {
-        self.format = FORMAT;
+        self.format = self.format.max(FORMAT_2);
         self.last_change = self.last_change.saturating_add(1);
         self.changes.insert(self.last_change, change);
         self.last_change
@@ -252,6 +281,7 @@ mod tests {
             size: 4096,
             image: 4000,
             digest: Some("00".into()),
+            config: Config::from([("key".into(), "value".into())]),
         };
         let revisions = BTreeMap::from([(1, entry)]);
         let disabled = false;
@@ -259,6 +289,9 @@ mod tests {
         let link = Step::Link { name: "hello".into(), before: None, after: Some(snap.clone()) };
         state.begin(Change::new("install", "test".into(), 7, vec![link]));
         state.snaps.insert("hello".into(), snap);
+        let settings = Settings { idle: ["main".to_string()].into(), ..Settings::default() };
+        state.settle("hello", settings);
+        state.format = FORMAT;
         state.store(&Partition, &path, &copy).unwrap();
         assert_eq!(State::load(&Partition, &path).unwrap().as_ref(), Some(&state));
         let good = fs::read(&path).unwrap();
@@ -327,6 +360,12 @@ mod tests {
         state.store(&Partition, &path, &copy).unwrap();
         assert!(fs::read_to_string(&path).unwrap().contains("\"format\": 2"));
         assert_eq!(State::load(&Partition, &path).unwrap().unwrap(), state);
+
+        let settings = Settings { idle: ["main".to_string()].into(), ..Settings::default() };
+        state.settle("hello", settings);
+        state.store(&Partition, &path, &copy).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().contains("\"format\": 3"));
+        assert_eq!(State::load(&Partition, &path).unwrap().unwrap().settings, state.settings);
         fs::remove_dir_all(&folder).unwrap();
     }
 

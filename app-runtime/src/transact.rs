@@ -5,7 +5,7 @@
 use crate::{
     change::{
         Change, Step,
-        plan::{self, Accepted},
+        plan::{self, Accepted, Facts},
         run::{self, World},
         transition::ABORTED_CODE,
         work::{self, Outcome, Way},
@@ -16,10 +16,11 @@ use crate::{
     error::{Context, Error, Result},
     image, incoming,
     manager::{Manager, blocking},
-    meta::{Snap, support},
+    meta::{Snap, app::InstallMode, support},
     mounting,
     paths::Paths,
     registry::{self, Address, Registry},
+    settings::Edit,
     snapshot::exported,
     state::State,
     verify,
@@ -29,7 +30,7 @@ use protocol::{
     control::AppResponse,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     rc::Rc,
@@ -60,9 +61,9 @@ impl Manager {
         let paths = self.paths.clone();
         let order = blocking(move || glance(&paths, &order).map(|()| order)).await?;
         let turn = self.turn.clone().lock_owned().await;
-        let sizes = self.sizes(&order).await?;
-        let size = |name: &str| Ok(sizes.get(name).copied().unwrap_or(0));
-        let plan = plan::plan(&self.state.borrow(), &order, self.now(), size)?;
+        self.check_decision(&order)?;
+        let facts = Facts { sizes: self.sizes(&order).await?, hooks: self.all_hooks() };
+        let plan = plan::plan(&self.state.borrow(), &order, self.now(), &facts)?;
         if plan.needed > 0 {
             self.room(&plan.summary, plan.needed)?;
         }
@@ -109,6 +110,7 @@ impl Manager {
         let manager = self.clone();
         tokio::task::spawn_local(async move {
             let ended = run::run(&*manager, id).await;
+            manager.hold_to_quotas();
             drop(turn);
             ended
         })
@@ -390,16 +392,20 @@ impl World for Manager {
         let (incoming, left_out) = incoming.await?;
         // Before anything is stopped: what it asks for must exist.
         let snap = &incoming.snap;
-        for app in snap.apps.values() {
-            self.interfaces.grant(&snap.name, &snap.interfaces_of(app))?;
-        }
+        self.interfaces.check(snap)?;
+        let mut earlier_hooks = BTreeSet::new();
         if let Some(old) = self.current(&snap.name, copy).await {
             snap.epoch.follows(&snap.name, &old.epoch)?;
+            earlier_hooks.extend(old.hooks.keys().cloned());
         }
+        let hooks = snap.hooks.keys().cloned().collect();
+        let idle =
+            snap.apps.iter().filter(|(_, app)| app.install_mode == Some(InstallMode::Disable));
+        let idle = idle.map(|(name, _)| name.clone()).collect();
         self.fetched.borrow_mut().insert(copy);
         let (name, revision) = (snap.name.clone(), incoming.revision());
         let unused = [left_out, support::told(snap)].concat();
-        Ok(Accepted { copy, name, revision, refresh, unused })
+        Ok(Accepted { copy, name, revision, refresh, hooks, earlier_hooks, idle, unused })
     }
 
     async fn files(&self, step: &Step, way: Way) -> Result<Outcome> {
@@ -415,6 +421,9 @@ impl World for Manager {
 
     async fn stop(&self, name: &str) -> Result<()> {
         self.deactivate(name).await;
+        if !self.state.borrow().snaps.contains_key(name) {
+            self.hooks.forget(name);
+        }
         let mounts = self.paths.mounts().join(name);
         for revision in Partition.list(&mounts)? {
             mounting::unmount(&mounts.join(revision))?;
@@ -422,18 +431,20 @@ impl World for Manager {
         data::remove(&mounts)
     }
 
+    async fn hook(&self, name: &str, hook: &str) -> Result<Vec<Edit>> {
+        self.run_hook(name, hook).await
+    }
+
     async fn start(&self, name: &str, proof: bool) -> Result<()> {
         let Some(snap) = self.state.borrow().snaps.get(name).cloned() else { return Ok(()) };
         if snap.disabled {
             return Ok(());
         }
-        let trusted = self.trusted.borrow().contains(&(name.into(), snap.current));
-        match trusted {
-            true => self.activate(name)?,
-            false => self.activate_checked(name).await?,
-        }
+        self.make_active(name).await?;
+        let idle = self.state.borrow().settings_of(name).idle;
         for service in self.services_of(name) {
             match proof {
+                _ if idle.contains(service.app()) => {}
                 true => service.prove().await?,
                 false => service.want(),
             }

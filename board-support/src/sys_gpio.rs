@@ -78,25 +78,8 @@ impl Line {
     pub fn request(line: &GpioLine, direction: Direction) -> Result<Self, Error> {
         let name = format!("GPIO {} of {}", line.line, line.chip);
         let chip = find_chip(&line.chip)?;
-        let mut request = LineRequest {
-            offsets: [0; 64],
-            consumer: [0; 32],
-            flags: flags(line.active_low, direction),
-            attribute_count: 0,
-            padding: [0; 5],
-            attributes: [const { Attribute { id: 0, padding: 0, value: 0, mask: 0 } }; 10],
-            line_count: 1,
-            event_buffer_size: 0,
-            padding2: [0; 5],
-            fd: -1,
-        };
-        request.offsets[0] = line.line;
-        request.consumer[..8].copy_from_slice(b"holdfast");
-        // SAFETY: the argument is a gpio_v2_line_request of the size in the ioctl's number.
-        call(unsafe { libc::ioctl(chip.as_raw_fd(), GET_LINE as _, &mut request) })
+        let fd = descriptor(&chip, line.line, flags(line.active_low, direction), "holdfast")
             .map_err(|e| Error::io("request", &name, e))?;
-        // SAFETY: the kernel just opened the descriptor for us.
-        let fd = unsafe { OwnedFd::from_raw_fd(request.fd as RawFd) };
         Ok(Self { fd, name })
     }
 
@@ -116,6 +99,35 @@ impl Line {
             .map_err(|e| Error::io("read", &self.name, e))?;
         Ok(values.bits & 1 != 0)
     }
+}
+
+/// Requests a line as an input, for somebody who decides what becomes of it: with the descriptor
+/// its direction can be changed, and no other line can be reached.
+pub fn line(chip: &File, line: u32, consumer: &str) -> io::Result<OwnedFd> {
+    descriptor(chip, line, FLAG_INPUT, consumer)
+}
+
+fn descriptor(chip: &File, line: u32, flags: u64, consumer: &str) -> io::Result<OwnedFd> {
+    let mut request = LineRequest {
+        offsets: [0; 64],
+        consumer: [0; 32],
+        flags,
+        attribute_count: 0,
+        padding: [0; 5],
+        attributes: [const { Attribute { id: 0, padding: 0, value: 0, mask: 0 } }; 10],
+        line_count: 1,
+        event_buffer_size: 0,
+        padding2: [0; 5],
+        fd: -1,
+    };
+    request.offsets[0] = line;
+    // Room for the zero at the end.
+    let name = &consumer.as_bytes()[..consumer.len().min(request.consumer.len() - 1)];
+    request.consumer[..name.len()].copy_from_slice(name);
+    // SAFETY: the argument is a gpio_v2_line_request of the size in the ioctl's number.
+    call(unsafe { libc::ioctl(chip.as_raw_fd(), GET_LINE as _, &mut request) })?;
+    // SAFETY: the kernel just opened the descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(request.fd as RawFd) })
 }
 
 fn flags(active_low: bool, direction: Direction) -> u64 {

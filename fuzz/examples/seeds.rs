@@ -321,6 +321,7 @@ fn snap() -> SnapInfo {
         services: vec![service],
         connections: vec!["network".into()],
         disabled: false,
+        health: None,
     }
 }
 

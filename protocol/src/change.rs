@@ -82,6 +82,72 @@ pub enum Order {
         /// Absolute path, readable by appd.
         path: String,
     },
+    /// Change the configuration of a snap, if its configure hook takes it.
+    Set {
+        /// The snap.
+        name: String,
+        /// Keys, and values as JSON; no value: nothing at that key.
+        values: Vec<(String, Option<String>)>,
+    },
+    /// Grant a plug what its interface grants.
+    Connect {
+        /// The plug.
+        plug: PlugName,
+        /// Attributes that the plug leaves open, or that are to be others; values as JSON.
+        attributes: Vec<(String, String)>,
+    },
+    /// Take that back, or refuse it from the start.
+    Disconnect {
+        /// The plug.
+        plug: PlugName,
+    },
+    /// Bound what all processes of a snap together may use.
+    SetQuota {
+        /// The snap.
+        name: String,
+        /// All that is bounded; nothing takes all bounds away.
+        quota: Quota,
+    },
+}
+
+/// A plug of a snap, `SNAP:PLUG`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlugName {
+    /// The snap.
+    pub snap: String,
+    /// Its plug.
+    pub plug: String,
+}
+
+impl std::fmt::Display for PlugName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.snap, self.plug)
+    }
+}
+
+/// What all processes of a snap together may use; `None` is no bound of the snap as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Processor time in percent of one core.
+    pub cpu: Option<u32>,
+    /// Cores by number.
+    pub cpu_set: Option<Vec<u32>>,
+    /// Processes and threads.
+    pub threads: Option<u64>,
+    /// Bytes a second read from the disk with the data.
+    pub io_read: Option<u64>,
+    /// Bytes a second written to the disk with the data.
+    pub io_write: Option<u64>,
+}
+
+impl Quota {
+    /// Nothing is bounded.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Order {
@@ -98,6 +164,10 @@ impl Order {
             Order::Restore { .. } => "restore",
             Order::Forget { .. } => "forget",
             Order::Import { .. } => "import-snapshot",
+            Order::Set { .. } => "set",
+            Order::Connect { .. } => "connect",
+            Order::Disconnect { .. } => "disconnect",
+            Order::SetQuota { .. } => "set-quota",
         }
     }
 }
@@ -163,4 +233,47 @@ pub struct SnapshotInfo {
     pub size: u64,
     /// Taken because the snap was removed; it is forgotten after some time.
     pub auto: bool,
+}
+
+/// A plug and what became of it, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionInfo {
+    /// The plug.
+    pub plug: PlugName,
+    /// Its interface.
+    pub interface: String,
+    /// Granted.
+    pub connected: bool,
+    /// A person decided it; else the interface's policy.
+    pub manual: bool,
+    /// What it is about, `line=17`; what is still missing for it to be granted, `line=?`.
+    pub attributes: Vec<String>,
+}
+
+/// An interface, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceInfo {
+    /// Its name.
+    pub name: String,
+    /// One line.
+    pub summary: String,
+    /// Granted to every snap that asks.
+    pub auto_connect: bool,
+    /// Attributes, each with what it means.
+    pub attributes: Vec<(String, String)>,
+    /// Plugs of installed snaps.
+    pub plugs: Vec<PlugName>,
+}
+
+/// The quota of a snap and what of it is used, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaInfo {
+    /// The snap.
+    pub snap: String,
+    /// Its bounds.
+    pub quota: Quota,
+    /// Memory in use, in bytes.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub threads: Option<u64>,
 }

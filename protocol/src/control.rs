@@ -4,7 +4,9 @@
 //!
 //! The functions here work on any `Read`/`Write`; opening the socket is the caller's business.
 
-use crate::change::{ChangeInfo, Order, SnapshotInfo, Which};
+use crate::change::{
+    ChangeInfo, ConnectionInfo, InterfaceInfo, Order, QuotaInfo, SnapshotInfo, Which,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
@@ -382,18 +384,76 @@ pub enum AppRequest {
         /// Absolute path; nothing may be there.
         path: String,
     },
+    /// Values of a snap's configuration; no keys: all of it.
+    Get {
+        /// Snap.
+        name: String,
+        /// Keys, `a.b`.
+        keys: Vec<String>,
+    },
+    /// Plugs of all snaps, or of one, and what became of them.
+    Connections(Option<String>),
+    /// All interfaces, or one.
+    Interfaces(Option<String>),
+    /// Quotas of all snaps that have one, or of one snap.
+    Quotas(Option<String>),
+    /// Have services start with their snap or not, and start or stop them now.
+    Startup {
+        /// Snap or `snap.app`.
+        name: String,
+        /// Start.
+        on: bool,
+    },
+}
+
+/// What an app asks by the `snapctl` that it sees: the words of its command line, as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideRequest {
+    /// `SNAP_COOKIE`: which hook asks, when it is one.
+    pub cookie: String,
+    /// Words after the program's name.
+    pub words: Vec<String>,
+}
+
+/// What that `snapctl` prints, and how it ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideResponse {
+    /// Exit code.
+    pub code: u8,
+    /// For standard output.
+    pub out: String,
+    /// For standard error.
+    pub err: String,
+}
+
+/// How a snap says that it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthInfo {
+    /// `okay`, `waiting`, `blocked` or `error`.
+    pub status: String,
+    /// For people.
+    pub message: String,
+    /// For programs.
+    pub code: String,
+    /// Revision that said it.
+    pub revision: u32,
+    /// Unix time in seconds.
+    pub time: u64,
 }
 
 impl AppRequest {
-    /// Whether it may only be asked for on the device: it takes what is not signed, or has root
-    /// read or write a file that the request names.
+    /// Whether it may only be asked for on the device: it takes what is not signed, has root read
+    /// or write a file that the request names, or opens the device to an app.
     pub fn is_for_the_prompt(&self) -> bool {
         match self {
             AppRequest::Install { dangerous, .. } | AppRequest::InstallUrl { dangerous, .. } => {
                 *dangerous
             }
             AppRequest::Transact { order: Order::Install { dangerous, .. }, .. } => *dangerous,
-            AppRequest::Transact { order: Order::Import { .. }, .. }
+            // The broker between a fleet and its gateways is not trusted with what apps may reach.
+            AppRequest::Transact {
+                order: Order::Import { .. } | Order::Connect { .. }, ..
+            }
             | AppRequest::Export { .. } => true,
             _ => false,
         }
@@ -422,6 +482,9 @@ pub struct SnapInfo {
     /// Not to be started until it is enabled.
     #[serde(default)]
     pub disabled: bool,
+    /// What it said of its health; absent: nothing.
+    #[serde(default)]
+    pub health: Option<HealthInfo>,
 }
 
 /// One service of a snap.
@@ -464,4 +527,12 @@ pub enum AppResponse {
     Change(Box<ChangeInfo>),
     /// Snapshots.
     Snapshots(Vec<SnapshotInfo>),
+    /// A configuration, or a part of it, as JSON.
+    Config(String),
+    /// Plugs.
+    Connections(Vec<ConnectionInfo>),
+    /// Interfaces.
+    Interfaces(Vec<InterfaceInfo>),
+    /// Quotas.
+    Quotas(Vec<QuotaInfo>),
 }

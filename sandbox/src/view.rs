@@ -138,9 +138,13 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         .collect::<Result<_>>()?;
     list.allow("/".into(), Access::LIST);
     let late = skeleton::build(directory, staging, &targets, list)?;
-    for (mount, late) in confinement.mounts.iter().zip(late) {
-        for parent in late {
-            make_directory(list, &parent, 0o755)?;
+    for ((mount, late), (_, kind)) in confinement.mounts.iter().zip(late).zip(&targets) {
+        let last = late.len().saturating_sub(1);
+        for (nth, path) in late.iter().enumerate() {
+            match kind {
+                Kind::File if nth == last => make_file(list, path)?,
+                _ => make_directory(list, path, 0o755)?,
+            }
         }
         put(list, staging, mount, confinement.namespaces.ipc)?;
     }

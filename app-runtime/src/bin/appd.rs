@@ -35,7 +35,7 @@ fn run() -> Result<()> {
     let paths = arguments().map_err(|e| Error::refused("usage", e))?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(2)
+        .max_blocking_threads(8)
         .thread_stack_size(512 * 1024)
         .build()
         .map_err(|e| Error::Io { operation: "start", object: "runtime".into(), source: e })?;

@@ -64,6 +64,8 @@ impl Kept {
             }
             Step::Stop { .. }
             | Step::Start { .. }
+            | Step::Settle { .. }
+            | Step::Hook { .. }
             | Step::DropRevision { .. }
             | Step::DropSnap { .. }
             | Step::DropReplaced { .. }

@@ -28,6 +28,7 @@ pub mod transition;
 pub mod work;
 
 use crate::mutant::{self, Mutant};
+use crate::settings::Settings;
 use crate::state::{Installed, Snapshot};
 use protocol::{change::Origin, control::Failure};
 use serde::{Deserialize, Serialize};
@@ -192,6 +193,25 @@ pub enum Step {
         /// Snap.
         name: String,
     },
+    /// What was decided about a snap is something else from here on.
+    Settle {
+        /// Snap.
+        name: String,
+        /// What it was.
+        before: Settings,
+        /// What it is.
+        after: Settings,
+    },
+    /// A program of the snap is run; what it decides holds once it ended well.
+    Hook {
+        /// Snap.
+        name: String,
+        /// Which one.
+        hook: String,
+        /// What had been decided before; known once it has run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Settings>,
+    },
     /// The data becomes a snapshot.
     Pack {
         /// Set that the snapshot belongs to.
@@ -278,6 +298,8 @@ impl Step {
             }
             Step::Link { name, .. } => format!("Make {name} unavailable"),
             Step::Start { name } => format!("Start services of {name}"),
+            Step::Settle { name, .. } => format!("Change settings of {name}"),
+            Step::Hook { name, hook, .. } => format!("Run {hook} hook of {name}"),
             Step::Pack { set, name, .. } => format!("Save data of {name} in snapshot set #{set}"),
             Step::Import { path, set } => format!("Import {path} as snapshot set #{set}"),
             Step::Unpack { set, name, .. } => format!("Unpack data of {name} from set #{set}"),
@@ -301,6 +323,8 @@ impl Step {
             | Step::CopyData { .. }
             | Step::Link { .. }
             | Step::Start { .. }
+            | Step::Settle { .. }
+            | Step::Hook { .. }
             | Step::Pack { .. }
             | Step::Import { .. }
             | Step::Unpack { .. }
@@ -326,6 +350,8 @@ impl Step {
             self,
             Step::Fetch { .. }
                 | Step::Link { .. }
+                | Step::Settle { .. }
+                | Step::Hook { .. }
                 | Step::Pack { .. }
                 | Step::Import { .. }
                 | Step::Unpack { .. }
@@ -342,6 +368,8 @@ impl Step {
             | Step::CopyData { name, .. }
             | Step::Link { name, .. }
             | Step::Start { name }
+            | Step::Settle { name, .. }
+            | Step::Hook { name, .. }
             | Step::Pack { name, .. }
             | Step::Unpack { name, .. }
             | Step::Swap { name, .. }

@@ -2,22 +2,32 @@
 //!
 //! | request | steps for each snap, in the order in which they are done |
 //! |---|---|
-//! | install, refresh | fetch; take-file, stop, copy-data, link, start; drop-revision of what is no longer kept |
-//! | revert, enable | stop, link, start |
+//! | install | fetch; take-file, copy-data, link, settle, hooks, start, hooks |
+//! | refresh | fetch; hook, take-file, stop, copy-data, link, hook, start, hooks; drop-revision of what is no longer kept |
+//! | revert | stop, link, settle (its configuration), start |
+//! | enable | stop, link, start |
 //! | disable | stop, link |
-//! | remove | pack (unless purged), stop, link; drop-revision, drop-snap |
+//! | remove | pack (unless purged), stop, hook, stop, settle, link; drop-revision, drop-snap |
 //! | save | pack |
 //! | restore | stop, unpack, swap, start; drop-replaced |
 //! | forget | forget; drop-snapshot |
 //! | import | import |
+//! | set, connect, disconnect, set-quota | see [`settings`] |
+//!
+//! Hooks are run where snapd runs them: `install` and `default-configure` before a first start,
+//! `pre-refresh` before the old revision stops, `post-refresh` before the new one starts,
+//! `configure` and `check-health` after that, `remove` between the stop and the removal.
 //!
 //! What is kept after a refresh: the new revision and the one that ran before it. What was reverted
 //! from goes with the next refresh.
+
+pub mod settings;
 
 use super::{Change, Step};
 use crate::{
     error::{Error, Result},
     mutant::{self, Mutant},
+    settings::Settings,
     state::{Installed, Revision, Snapshot, State},
 };
 use protocol::change::{Order, Origin};
@@ -56,8 +66,38 @@ pub struct Accepted {
     pub revision: Revision,
     /// Only what is installed already, and was not reverted from.
     pub refresh: bool,
+    /// Its hooks.
+    pub hooks: BTreeSet<String>,
+    /// Hooks of the revision that is current.
+    pub earlier_hooks: BTreeSet<String>,
+    /// Its services that do not start with it, until somebody says otherwise.
+    pub idle: BTreeSet<String>,
     /// Fields of snap.yaml that nothing here looks at.
     pub unused: Vec<String>,
+}
+
+/// What is known of the snaps that a request names, besides the state.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Bytes of their data.
+    pub sizes: BTreeMap<String, u64>,
+    /// Hooks of their current revisions.
+    pub hooks: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Facts {
+    fn size(&self, name: &str) -> u64 {
+        self.sizes.get(name).copied().unwrap_or(0)
+    }
+
+    fn hook(&self, name: &str, hook: &str) -> Option<Step> {
+        let has = self.hooks.get(name).is_some_and(|hooks| hooks.contains(hook));
+        has.then(|| run(name, hook))
+    }
+}
+
+fn run(name: &str, hook: &str) -> Step {
+    Step::Hook { name: name.into(), hook: hook.into(), before: None }
 }
 
 fn no_set(set: u32) -> Error {
@@ -71,22 +111,17 @@ fn quoted(names: &[String]) -> String {
     format!("{} {many}", quoted.join(", "))
 }
 
-/// The steps of a request. `size` tells how large a snap's data is that is to be saved.
-pub fn plan(
-    state: &State,
-    order: &Order,
-    now: u64,
-    size: impl Fn(&str) -> Result<u64>,
-) -> Result<Plan> {
+/// The steps of a request.
+pub fn plan(state: &State, order: &Order, now: u64, facts: &Facts) -> Result<Plan> {
     match order {
         Order::Install { from, name, dangerous, refresh } => {
             install(from, name.as_ref(), *dangerous, *refresh)
         }
         Order::Revert { names, revision } => revert(state, names, *revision),
-        Order::Remove { names, purge } => remove(state, names, *purge, now, size),
+        Order::Remove { names, purge } => remove(state, names, *purge, now, facts),
         Order::Enable { names } => able(state, names, false),
         Order::Disable { names } => able(state, names, true),
-        Order::Save { names } => save(state, names, now, size),
+        Order::Save { names } => save(state, names, now, facts),
         Order::Restore { set, names } => restore(state, *set, names),
         Order::Forget { set, names } => forget(state, *set, names),
         Order::Import { path } => {
@@ -99,6 +134,10 @@ pub fn plan(
                 needed: 0,
             })
         }
+        Order::Set { name, values } => settings::set(state, name, values, facts),
+        Order::Connect { plug, attributes } => settings::connect(state, plug, attributes),
+        Order::Disconnect { plug } => settings::disconnect(state, plug),
+        Order::SetQuota { name, quota } => settings::quota(state, name, quota),
     }
 }
 
@@ -174,31 +213,74 @@ pub fn accepted(
     let dropped = no_longer_kept(&revisions, from);
     dropped.iter().for_each(|revision| drop(revisions.remove(revision)));
     revisions.insert(revision, new.revision.clone());
+    let settings = state.settings_of(name);
+    if let Some(old) = from.and_then(|from| revisions.get_mut(&from)) {
+        old.config.clone_from(&settings.config);
+    }
     let disabled = before.as_ref().is_some_and(|old| old.disabled);
     let after = Installed { uid, current: revision, last: revision, revisions, disabled };
 
-    let done = if before.is_some() { "refreshed to" } else { "installed" };
+    let told = accepted_told(new, before.is_some(), revision);
+    let after = (revision, after);
+    Ok((accepted_steps(new, (before, settings), after, dropped, data), told))
+}
+
+fn accepted_told(new: &Accepted, refreshed: bool, revision: u32) -> String {
+    let done = if refreshed { "refreshed to" } else { "installed" };
     let signed = if new.revision.signed { "" } else { " (not signed)" };
-    let mut told = format!("{name} {done} {} (revision {revision}){signed}", new.revision.version);
+    let version = &new.revision.version;
+    let mut told = format!("{} {done} {version} (revision {revision}){signed}", new.name);
     for field in &new.unused {
         told.push_str(&format!("\nnot used: {field}"));
     }
+    told
+}
 
+fn accepted_steps(
+    new: &Accepted,
+    (before, settings): (Option<Installed>, Settings),
+    (revision, after): (u32, Installed),
+    dropped: Vec<u32>,
+    data: u64,
+) -> Vec<Step> {
+    let name = &new.name;
     let owned = || name.clone();
-    let mut steps = vec![Step::TakeFile { copy: new.copy, name: owned(), revision }];
-    if before.is_some() {
+    let (first, from) = (before.is_none(), before.as_ref().map(|old| old.current));
+    let hook = |hook: &str| new.hooks.contains(hook).then(|| run(name, hook));
+    // Before the file is taken: that is made durable with the data, and nothing may be stored in
+    // between.
+    let before_all = "pre-refresh";
+    let asked = new.earlier_hooks.contains(before_all).then(|| run(name, before_all));
+    let mut steps: Vec<Step> = asked.into_iter().collect();
+    steps.push(Step::TakeFile { copy: new.copy, name: owned(), revision });
+    if !first {
         steps.push(Step::Stop { name: owned() });
     }
-    let copy = Step::CopyData { name: owned(), uid, from, to: revision, size: data };
+    let (uid, size) = (after.uid, data);
+    let copy = Step::CopyData { name: owned(), uid, from, to: revision, size };
     let link = Step::Link { name: owned(), before, after: Some(after) };
     steps.extend([copy, link]);
+    match first {
+        true => {
+            if !new.idle.is_empty() {
+                let after = Settings { idle: new.idle.clone(), ..settings.clone() };
+                steps.push(Step::Settle { name: owned(), before: settings, after });
+            }
+            steps.extend(["install", "default-configure"].into_iter().filter_map(hook));
+        }
+        false => steps.extend(hook("post-refresh")),
+    }
     let drops = dropped.into_iter().map(|revision| Step::DropRevision { name: owned(), revision });
     let start = Step::Start { name: owned() };
     match mutant::is(Mutant::DeletesBeforeProof) {
         true => steps.extend(drops.chain([start])),
-        false => steps.extend([start].into_iter().chain(drops)),
+        false => {
+            steps.push(start);
+            steps.extend(["configure", "check-health"].into_iter().filter_map(hook));
+            steps.extend(drops);
+        }
     }
-    Ok((steps, told))
+    steps
 }
 
 /// Of the revisions before a refresh: what is not among those that stay beside the new one, and
@@ -238,15 +320,34 @@ fn revert(state: &State, names: &[String], to: Option<u32>) -> Result<Plan> {
         };
         let version = snap.revisions.get(&target).map_or("", |r| r.version.as_str());
         told.push(format!("{name} reverted to {version} (revision {target})"));
-        switch(&mut steps, name, snap, Installed { current: target, ..snap.clone() });
+        let before = state.settings_of(name);
+        let config = snap.revisions.get(&target).map(|r| r.config.clone()).unwrap_or_default();
+        let mut after = Installed { current: target, ..snap.clone() };
+        if let Some(left) = after.revisions.get_mut(&snap.current) {
+            left.config.clone_from(&before.config);
+        }
+        let settled = Settings { config, ..before.clone() };
+        let settle = (settled != before).then(|| Step::Settle {
+            name: name.clone(),
+            before,
+            after: settled,
+        });
+        switch(&mut steps, name, snap, after, settle);
     }
     Ok(Plan { summary: format!("Revert {}", quoted(names)), steps, told, needed: 0 })
 }
 
-fn switch(steps: &mut Vec<Step>, name: &str, before: &Installed, after: Installed) {
+fn switch(
+    steps: &mut Vec<Step>,
+    name: &str,
+    before: &Installed,
+    after: Installed,
+    settle: Option<Step>,
+) {
     let starts = !after.disabled;
     steps.push(Step::Stop { name: name.into() });
     steps.push(Step::Link { name: name.into(), before: Some(before.clone()), after: Some(after) });
+    steps.extend(settle);
     if starts {
         steps.push(Step::Start { name: name.into() });
     }
@@ -263,24 +364,18 @@ fn able(state: &State, names: &[String], disabled: bool) -> Result<Plan> {
                 false => Error::refused("snap-enabled", why),
             });
         }
-        switch(&mut steps, name, snap, Installed { disabled, ..snap.clone() });
+        switch(&mut steps, name, snap, Installed { disabled, ..snap.clone() }, None);
         told.push(format!("{name} {done}"));
     }
     let verb = if disabled { "Disable" } else { "Enable" };
     Ok(Plan { summary: format!("{verb} {}", quoted(names)), steps, told, needed: 0 })
 }
 
-fn remove(
-    state: &State,
-    names: &[String],
-    purge: bool,
-    now: u64,
-    size: impl Fn(&str) -> Result<u64>,
-) -> Result<Plan> {
+fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts) -> Result<Plan> {
     let (mut steps, mut told, mut needed) = (Vec::new(), Vec::new(), 0);
     let set = state.last_set.saturating_add(1);
     for (name, snap) in checked(state, names)? {
-        let bytes = size(name)?;
+        let bytes = facts.size(name);
         let mut done = format!("{name} removed");
         if !purge && bytes > 0 {
             steps.push(pack(set, name, snap, bytes, now, true));
@@ -289,6 +384,15 @@ fn remove(
         }
         told.push(done);
         steps.push(Step::Stop { name: name.clone() });
+        if let Some(hook) = facts.hook(name, "remove") {
+            // It needs the snap's files, which a second stop lets go of.
+            steps.extend([hook, Step::Stop { name: name.clone() }]);
+        }
+        let before = state.settings_of(name);
+        if !before.is_default() {
+            let after = Settings::default();
+            steps.push(Step::Settle { name: name.clone(), before, after });
+        }
         steps.push(Step::Link { name: name.clone(), before: Some(snap.clone()), after: None });
         for revision in snap.revisions.keys() {
             steps.push(Step::DropRevision { name: name.clone(), revision: *revision });
@@ -312,18 +416,13 @@ fn pack(set: u32, name: &str, snap: &Installed, bytes: u64, now: u64, auto: bool
     Step::Pack { set, name: name.into(), snapshot }
 }
 
-fn save(
-    state: &State,
-    names: &[String],
-    now: u64,
-    size: impl Fn(&str) -> Result<u64>,
-) -> Result<Plan> {
+fn save(state: &State, names: &[String], now: u64, facts: &Facts) -> Result<Plan> {
     let all: Vec<String> = state.snaps.keys().cloned().collect();
     let names = if names.is_empty() { all.as_slice() } else { names };
     let set = state.last_set.saturating_add(1);
     let (mut steps, mut needed) = (Vec::new(), 0);
     for (name, snap) in checked(state, names)? {
-        let bytes = size(name)?;
+        let bytes = facts.size(name);
         needed += bytes;
         steps.push(pack(set, name, snap, bytes, now, false));
     }

@@ -5,6 +5,7 @@
 //! | the change was made | its tasks |
 //! | a copy was checked | that it is there, and the tasks that follow from what it is |
 //! | link, pack, import, forget, unpack | what is installed or saved from here on |
+//! | settle, hook | what was decided from here on, and before |
 //! | all is done that can fail | that nothing will be undone, before anything is deleted |
 //! | a task failed, or a person aborted | that it will be undone, before anything is |
 //! | all is done or undone | that it has come to its end |
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     mutant::{self, Mutant},
+    settings::Edit,
     state::State,
 };
 use protocol::control::Failure;
@@ -45,6 +47,8 @@ pub trait World {
     async fn files(&self, step: &Step, way: Way) -> Result<Outcome>;
     /// Ends the services of a snap and lets go of its file.
     async fn stop(&self, name: &str) -> Result<()>;
+    /// Runs a hook of what is current under this name, if it has it. What it decides.
+    async fn hook(&self, name: &str, hook: &str) -> Result<Vec<Edit>>;
     /// Starts what is current under this name, unless it is disabled or there is nothing; with
     /// proof: an error when it does not stay up.
     async fn start(&self, name: &str, proof: bool) -> Result<()>;
@@ -183,6 +187,10 @@ async fn perform(world: &impl World, step: &Step) -> Result<Performed> {
             world.start(name, true).await?;
             Ok(Performed::Files(Outcome::Done))
         }
+        Step::Hook { name, hook, .. } => {
+            let edits = world.hook(name, hook).await?;
+            Ok(Performed::Files(Outcome::Decided(edits)))
+        }
         step => world.files(step, Way::Do).await.map(Performed::Files),
     }
 }
@@ -200,6 +208,7 @@ fn finished(world: &impl World, id: u32, at: usize, step: &Step, done: Performed
             change.extend(steps);
             change.told.push(told);
         }
+        Performed::Files(Outcome::Decided(edits)) => decided(&mut state, &mut change, at, &edits)?,
         Performed::Files(outcome) => effect(&mut state, step, Way::Do, outcome),
     }
     let next_deletes = match change.next() {
@@ -215,6 +224,17 @@ fn finished(world: &impl World, id: u32, at: usize, step: &Step, done: Performed
     Ok(())
 }
 
+/// What a hook decided holds from here on, and the task remembers what was before.
+fn decided(state: &mut State, change: &mut Change, at: usize, edits: &[Edit]) -> Result<()> {
+    let step = change.tasks.get_mut(at).and_then(|task| task.step.as_mut());
+    let Some(Step::Hook { name, before, .. }) = step else { return Ok(()) };
+    let mut settings = state.settings_of(name);
+    *before = Some(settings.clone());
+    settings.apply(edits)?;
+    state.settle(name, settings);
+    Ok(())
+}
+
 /// What a step means for what is installed and saved.
 fn effect(state: &mut State, step: &Step, way: Way, outcome: Outcome) {
     match (step, way, outcome) {
@@ -227,6 +247,13 @@ fn effect(state: &mut State, step: &Step, way: Way, outcome: Outcome) {
         }
         (Step::Pack { set, .. } | Step::Import { set, .. }, Way::Do, Outcome::Made(made)) => {
             state.snapshots.entry(*set).or_default().extend(made);
+        }
+        (Step::Settle { name, before, after }, way, _) => {
+            let settings = if way == Way::Do { after } else { before };
+            state.settle(name, settings.clone());
+        }
+        (Step::Hook { name, before: Some(before), .. }, Way::Undo, _) => {
+            state.settle(name, before.clone());
         }
         (Step::Pack { set, name, .. }, Way::Undo, _) => forget(state, *set, name),
         (Step::Import { set, .. }, Way::Undo, _) => drop(state.snapshots.remove(set)),
@@ -291,7 +318,8 @@ async fn take_back(world: &impl World, id: u32, at: usize) {
 async fn revoke(world: &impl World, step: &Step) -> Result<()> {
     match step {
         Step::Stop { name } => world.start(name, false).await,
-        Step::Start { name } => world.stop(name).await,
+        // A hook may have made active what is not current any more.
+        Step::Start { name } | Step::Link { name, .. } => world.stop(name).await,
         step => world.files(step, Way::Undo).await.map(drop),
     }
 }

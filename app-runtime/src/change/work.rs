@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     mutant::{self, Mutant},
     paths::Paths,
+    settings::Edit,
     snapshot::{self, Head},
     state::Snapshot,
 };
@@ -42,6 +43,8 @@ pub enum Outcome {
     Done,
     /// Snapshots that are there now.
     Made(BTreeMap<String, Snapshot>),
+    /// What a hook decided.
+    Decided(Vec<Edit>),
 }
 
 /// Does to the files what a step does, or takes it back.
@@ -97,7 +100,7 @@ pub fn carry_out(disk: &impl Disk, paths: &Paths, step: &Step, way: Way) -> Resu
         }
         // What runs and what the state says are changed elsewhere.
         (Step::Fetch { .. } | Step::Stop { .. } | Step::Link { .. } | Step::Start { .. }, _)
-        | (Step::Forget { .. }, _)
+        | (Step::Forget { .. } | Step::Settle { .. } | Step::Hook { .. }, _)
         | (
             Step::DropRevision { .. }
             | Step::DropSnap { .. }

@@ -14,7 +14,7 @@ use oci::process::ImageProcess;
 use rustix::process::Signal;
 use serde::{Deserialize, Deserializer};
 use serde_norway::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A whole snap.yaml, checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -170,8 +170,15 @@ impl Snap {
         interfaces
     }
 
+    /// Names of all plugs.
+    pub fn all_plugs(&self) -> BTreeSet<&str> {
+        let apps = self.apps.values().flat_map(|app| &app.plugs);
+        let hooks = self.hooks.values().flat_map(|hook| &hook.plugs);
+        self.plugs.keys().chain(apps).chain(hooks).map(String::as_str).collect()
+    }
+
     /// Names of the plugs of an app or hook that names `own`.
-    fn plugs_of<'a>(&'a self, own: &'a [String]) -> impl Iterator<Item = &'a str> {
+    pub fn plugs_of<'a>(&'a self, own: &'a [String]) -> impl Iterator<Item = &'a str> {
         let named = |plug: &String| {
             self.apps.values().any(|app| app.plugs.contains(plug))
                 || self.hooks.values().any(|hook| hook.plugs.contains(plug))

@@ -2,11 +2,7 @@
 //! yet ([`not_honoured`]), or for people and desktops only ([`told`]). Everything else is honoured.
 //! docs/reference/snap-yaml.md has a row for each field; a test holds it to this code.
 
-use super::{
-    app::{InstallMode, RefreshMode},
-    invalid,
-    snap::Snap,
-};
+use super::{app::RefreshMode, invalid, snap::Snap};
 use crate::error::{Error, Result};
 
 /// Bases that are no snap.
@@ -75,9 +71,6 @@ pub fn not_honoured(snap: &Snap) -> Option<Error> {
     if let Some(base) = snap.base.as_deref().filter(|base| !OWN_ROOT.contains(base)) {
         return refuse("base".into(), &format!("{base} is not mounted, only bare snaps run"));
     }
-    if let Some(hook) = snap.hooks.keys().next() {
-        return refuse(format!("hooks.{hook}"), "hooks are not run");
-    }
     let shared = [("plugs", &snap.plugs), ("slots", &snap.slots)];
     for (kind, map) in shared {
         let content = |name: &str| map.get(name).and_then(|plug| plug.interface.as_deref());
@@ -85,10 +78,6 @@ pub fn not_honoured(snap: &Snap) -> Option<Error> {
         if let Some(name) = found {
             return refuse(format!("{kind}.{name}"), "content is not shared between snaps");
         }
-    }
-    let disabled = snap.apps.iter().find(|(_, app)| app.install_mode == Some(InstallMode::Disable));
-    if let Some((name, _)) = disabled {
-        return refuse(format!("apps.{name}.install-mode"), "every service runs once installed");
     }
     None
 }

@@ -45,7 +45,6 @@ fn what_is_wrong_or_not_supported_is_refused_by_name() {
         ("system-usernames: {snap_daemon: shared}\n".into(), "system-usernames: not supported"),
         ("assumes: [kernel-assets]\n".into(), "assumes: not supported here: \"kernel-assets\""),
         ("architectures: [s390x]\n".into(), "hello: made for s390x"),
-        ("plugs: {network: {colour: red}}\n".into(), "plugs.network: unknown field `colour`"),
         ("plugs: {Net: null}\n".into(), "plugs.Net: \"Net\" is not a name"),
         ("plugs: {a: {$x: 1}}\n".into(), "\"$x\" is a reserved attribute"),
         ("slots: {a: dbus}\n".into(), "slots.a: apps offer nothing but content here"),

@@ -7,6 +7,7 @@ use crate::{
     interface::Interfaces,
     meta::{Snap, order},
     paths::Paths,
+    settings::Settings,
 };
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -16,6 +17,7 @@ pub fn of(
     place: &Place,
     paths: &Paths,
     interfaces: &Interfaces,
+    settings: &Settings,
 ) -> Result<Vec<Rc<Service>>> {
     let shared: BTreeMap<&str, Rc<Shared>> = snap
         .apps
@@ -25,17 +27,13 @@ pub fn of(
     let mut services = Vec::new();
     for (service, app, daemon) in snap.services() {
         let name = service.rsplit('.').next().unwrap_or_default();
-        let granted = interfaces.grant(&snap.name, &snap.interfaces_of(app))?;
+        let granted = interfaces.grant(snap, snap.plugs_of(&app.plugs), settings)?;
         let others = |wanted: &dyn Fn(&str) -> bool| -> Vec<Rc<Shared>> {
             shared.iter().filter(|(other, _)| wanted(other)).map(|(_, s)| s.clone()).collect()
         };
         let before = order::earlier(&snap.apps, name);
-        let bounds = Bounds {
-            snap: snap.clone(),
-            place: place.clone(),
-            paths: paths.clone(),
-            granted: granted.into_iter().cloned().collect(),
-        };
+        let bounds =
+            Bounds { snap: snap.clone(), place: place.clone(), paths: paths.clone(), granted };
         services.push(Rc::new(Service {
             daemon,
             app: app.clone(),

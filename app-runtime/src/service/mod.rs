@@ -5,7 +5,7 @@
 //! | `group` | the services of a snap and their order |
 //! | `life` | from being wanted to being stopped: activation, order, restarts |
 //! | `run` | one run: start, readiness, watchdog, stop |
-//! | `readiness`, `sockets`, `schedule`, `log` | what a run needs |
+//! | `readiness`, `sockets`, `schedule` | what a run needs |
 //!
 //! | ended | condition holds | state |
 //! |---|---|---|
@@ -17,7 +17,6 @@
 
 mod group;
 mod life;
-mod log;
 mod readiness;
 mod run;
 mod schedule;
@@ -25,11 +24,12 @@ mod sockets;
 
 pub use group::{of, stop};
 pub use readiness::INSIDE as NOTIFY_INSIDE;
+pub(crate) use run::clear;
 
 use crate::{
     confine::Place,
     error::{Error, Result},
-    interface::Interface,
+    interface::Granted,
     meta::{App, Daemon, Snap},
     paths::Paths,
     pidfd::Watched,
@@ -133,7 +133,7 @@ struct Bounds {
     snap: Rc<Snap>,
     place: Place,
     paths: Paths,
-    granted: Vec<Interface>,
+    granted: Vec<Granted>,
 }
 
 /// One service.
@@ -153,6 +153,16 @@ pub struct Service {
 }
 
 impl Service {
+    /// Name of the app.
+    pub fn app(&self) -> &str {
+        &self.app_name
+    }
+
+    /// Whether there is something to stop.
+    pub fn is_up(&self) -> bool {
+        self.shared.status.borrow().activity.is_up()
+    }
+
     /// For the control socket.
     pub fn describe(&self) -> AppServiceStatus {
         let status = self.shared.status.borrow();

@@ -3,23 +3,23 @@
 use super::{
     Activity, Service,
     life::unwanted,
-    log,
     readiness::{Ear, INSIDE, SOCKET, Said},
     sockets::Sockets,
 };
 use crate::{
     confine::{self, Extra},
     error::{Context, Error, Result},
-    interface::Interface,
+    hardware,
+    interface::Granted,
     meta::{Daemon, Ended},
+    output::{DRAIN, Output},
     pidfd::Watched,
 };
 use rustix::process::{Pid, Signal};
 use sandbox::{PROGRAM_PID, Process, Spawned, Stdio, cgroup};
 use std::{
-    io::PipeWriter,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -27,12 +27,9 @@ use tokio::{
     io::AsyncReadExt,
     net::unix::pipe,
     sync::watch,
-    task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// Wait for the rest of the output of a process that has ended.
-const DRAIN: Duration = Duration::from_secs(1);
 /// Between two looks whether a killed group is empty.
 const EMPTYING: Duration = Duration::from_millis(5);
 /// Exit code of a process that could not be reaped.
@@ -43,27 +40,6 @@ pub(super) enum End {
     Stopped,
     Ended(Ended),
     NotStarted(Error),
-}
-
-/// A pipe into the log. What prints holds the writing end; the log ends with the last of them.
-struct Output {
-    writer: PipeWriter,
-    log: JoinHandle<()>,
-}
-
-impl Output {
-    fn open(service: &Service) -> Result<Self> {
-        let (reader, writer) = std::io::pipe().context("make", "output pipe")?;
-        let reader =
-            pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).context("watch", "output pipe")?;
-        let path = service.bounds.paths.log(&service.name);
-        Ok(Self { writer, log: tokio::task::spawn_local(log::keep(reader, path)) })
-    }
-
-    async fn close(self) {
-        drop(self.writer);
-        let _ = timeout(DRAIN, self.log).await;
-    }
 }
 
 /// What a run is watched by.
@@ -96,7 +72,7 @@ impl Deadline {
 impl Service {
     /// One run, its post-stop-command included.
     pub(super) async fn run(&self, sockets: &Sockets, wanted: &mut watch::Receiver<bool>) -> End {
-        let output = match Output::open(self) {
+        let output = match Output::open(self.log()) {
             Ok(output) => output,
             Err(error) => return End::NotStarted(error),
         };
@@ -140,7 +116,7 @@ impl Service {
             }
             _ => (None, None),
         };
-        let mut extra = Vec::new();
+        let mut extra = bounds.place.cookie();
         if ear.is_some() {
             extra.push(("NOTIFY_SOCKET".into(), format!("{INSIDE}/{SOCKET}")));
         }
@@ -152,21 +128,31 @@ impl Service {
             extra.push(("LISTEN_FDNAMES".into(), sockets.names()));
             extra.push(("LISTEN_PID".into(), PROGRAM_PID.to_string()));
         }
+        let hardware = hardware::open(&bounds.granted)?;
+        extra.extend(hardware.variable(sockets.count()));
         let mut process = self.process(&self.app.command, extra, output);
         process.descriptors = sockets.descriptors();
+        process.descriptors.extend(hardware.descriptors());
         process.background = tell.as_ref().map(AsFd::as_fd);
-        let Spawned { pid, pidfd, .. } = self.spawn(&process, ear.as_ref(), None)?;
+        let Spawned { pid, pidfd, landlock } = self.spawn(&process, ear.as_ref(), None)?;
+        if let Some(report) = landlock.filter(|report| !report.missing.is_empty()) {
+            eprintln!("{}: {report}", self.name);
+        }
         let pidfd = Watched::new(pidfd).context("watch", &self.name)?;
         let watch = Watch { pidfd: Rc::new(pidfd), background, ear };
         Ok((u32::try_from(pid.as_raw_pid()).unwrap_or(0), watch))
     }
 
+    fn log(&self) -> PathBuf {
+        self.bounds.paths.log(&self.name)
+    }
+
     fn process<'a>(&self, command: &str, extra: Extra, output: &'a Output) -> Process<'a> {
         let bounds = &self.bounds;
-        let app = (self.app_name.as_str(), &self.app);
+        let app = confine::Who::App(&self.app_name, &self.app);
         Process {
-            stdout: Stdio::Fd(output.writer.as_fd()),
-            stderr: Stdio::Fd(output.writer.as_fd()),
+            stdout: Stdio::Fd(output.writer()),
+            stderr: Stdio::Fd(output.writer()),
             ..confine::process(&bounds.snap, app, command, &bounds.place, extra)
         }
     }
@@ -178,10 +164,10 @@ impl Service {
         beside: Option<&Watched>,
     ) -> Result<Spawned> {
         let bounds = &self.bounds;
-        let granted: Vec<&Interface> = bounds.granted.iter().collect();
+        let granted: &[Granted] = &bounds.granted;
         let place = &bounds.place;
         let (mut confinement, _held) =
-            confine::confinement(&bounds.paths, &bounds.snap, &self.name, place, &granted)?;
+            confine::confinement(&bounds.paths, &bounds.snap, &self.name, place, granted)?;
         if let Some(ear) = ear {
             confinement.mounts.push(confine::notify(ear.directory()));
         }
@@ -320,7 +306,7 @@ impl Service {
 
     /// The reload-command of a running service.
     pub(super) async fn run_beside(&self, command: &str, running: &Watched) -> Result<()> {
-        let output = Output::open(self)?;
+        let output = Output::open(self.log())?;
         let code = self.aside(command, Some(running), &output).await;
         output.close().await;
         match code {
@@ -331,7 +317,7 @@ impl Service {
 
     /// The stop-command of a oneshot that has ended.
     pub(super) async fn run_after(&self, command: &str) {
-        if let Ok(output) = Output::open(self) {
+        if let Ok(output) = Output::open(self.log()) {
             self.aside(command, None, &output).await;
             output.close().await;
         }
@@ -341,7 +327,7 @@ impl Service {
     /// Runs one of the service's other commands: beside its processes, or after they are gone. It
     /// may take as long as a stop. `None`: it did not start, or took too long.
     async fn aside(&self, command: &str, beside: Option<&Watched>, output: &Output) -> Option<i32> {
-        let mut extra = Vec::new();
+        let mut extra = self.bounds.place.cookie();
         if beside.is_some() && self.daemon != Daemon::Forking {
             extra.push(("MAINPID".into(), PROGRAM_PID.to_string()));
         }
@@ -374,7 +360,7 @@ impl Service {
 
 /// Kills what is left in a group and removes it. The next process gets a new one: Linux 6.18 ends
 /// what is born into a group that was killed before.
-async fn clear(group: &Path) {
+pub(crate) async fn clear(group: &Path) {
     let _ = cgroup::kill(group);
     let limit = after(DRAIN);
     while cgroup::remove(group).is_err() && Instant::now() < limit {

@@ -61,13 +61,20 @@ impl Bench {
         fs::write(dir.join("etc/holdfast/keys.cbor"), set.sign(&[&keys[0]]).unwrap()).unwrap();
         let interfaces = dir.join("etc/holdfast/interfaces");
         fs::create_dir(&interfaces).unwrap();
-        for name in ["network.toml", "network-bind.toml"] {
-            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("interfaces").join(name);
-            fs::copy(from, interfaces.join(name)).unwrap();
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("interfaces");
+        for entry in fs::read_dir(all).unwrap().flatten() {
+            fs::copy(entry.path(), interfaces.join(entry.file_name())).unwrap();
         }
+        fs::create_dir_all(dir.join("usr/bin")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_snapctl"), dir.join("usr/bin/snapctl")).unwrap();
         fs::create_dir_all(dir.join("run/holdfast")).unwrap();
         fs::write(dir.join("run/holdfast/resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
         Self { dir, cgroup: hierarchy().join(name).join("apps"), appd: None, tmpfs: false }
+    }
+
+    /// Where the groups of apps are.
+    pub fn cgroup(&self) -> &Path {
+        &self.cgroup
     }
 
     /// What updaterd stores when the app key is replaced.
@@ -188,13 +195,19 @@ impl Drop for Bench {
         // Apps die with appd; their groups are empty a moment later.
         let parent = self.cgroup.parent().unwrap();
         let _ = fs::write(parent.join("cgroup.kill"), "1");
-        for group in fs::read_dir(&self.cgroup).into_iter().flatten().flatten() {
-            let began = Instant::now();
-            while fs::remove_dir(group.path()).is_err()
-                && group.path().is_dir()
-                && began.elapsed() < Duration::from_secs(5)
-            {
-                sleep(Duration::from_millis(5));
+        let below = |group: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(group).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        };
+        for snap in below(&self.cgroup) {
+            for group in below(&snap).into_iter().chain([snap]) {
+                let began = Instant::now();
+                while fs::remove_dir(&group).is_err()
+                    && group.is_dir()
+                    && began.elapsed() < Duration::from_secs(5)
+                {
+                    sleep(Duration::from_millis(5));
+                }
             }
         }
         let _ = fs::remove_dir(&self.cgroup);

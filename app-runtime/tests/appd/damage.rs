@@ -59,7 +59,7 @@ fn a_damaged_state_is_put_aside_told_and_replaced_by_its_copy() {
     for (damage, why) in [
         (&b"\x00\xff rubbish"[..], "expected value"),
         (b"", "EOF"),
-        (b"{\"format\": 3, \"next_uid\": 1, \"snaps\": {}}", "format 3"),
+        (b"{\"format\": 4, \"next_uid\": 1, \"snaps\": {}}", "format 4"),
     ] {
         let mut bench = with_steady();
         bench.kill();

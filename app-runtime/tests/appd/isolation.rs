@@ -14,7 +14,7 @@ fn report(bench: &Bench, name: &str, plugs: &str, script: &str) -> Vec<String> {
 fn an_app_sees_its_own_and_nothing_of_the_host() {
     let bench = Bench::new();
     let rows = [
-        ("busybox ls -A /", "bin dev meta proc run snap tmp var"),
+        ("busybox ls -A /", "bin dev meta proc run snap tmp usr var"),
         ("busybox ls -A $SNAP", "bin meta"),
         ("busybox ls -A /var/snap", "alone"),
         (

@@ -4,9 +4,11 @@
 
 mod bench;
 mod changes;
+mod connections;
 mod damage;
 mod debian;
 mod foreign;
+mod hooks;
 mod images;
 mod isolation;
 mod layouts;

@@ -85,13 +85,13 @@ fn fields(dir: &Path) -> Vec<Row> {
 fn contents(dir: &Path) -> Vec<Row> {
     let yaml = |change: &dyn Fn(&str) -> String| yaml(dir, change);
     let good = Snap::new("good", "1", STEADY);
-    let hook = good.image_with(dir, &[("meta/hooks/install", "#!/bin/sh")]);
+    let hook = good.image_with(dir, &[("meta/hooks/connect-plug-x", "#!/bin/sh")]);
     vec![
         (
             "a hook that would not be run",
             sign(hook, &app_key(), None),
-            "snap-not-honoured",
-            "hooks.install: not honoured yet",
+            "snap-invalid",
+            "hooks.connect-plug-x: it would never run: connections are made without asking",
         ),
         (
             "a base that is not mounted",

@@ -370,6 +370,12 @@ fn action_text(action: &serde_json::Value) -> String {
             AppRequest::Abort(_) => "Abort a change of apps".into(),
             AppRequest::Saved(_) => "List snapshots".into(),
             AppRequest::Export { .. } => "Export snapshots".into(),
+            AppRequest::Get { name, .. } => format!("Configuration of {name}"),
+            AppRequest::Connections(_) => "List plugs".into(),
+            AppRequest::Interfaces(_) => "List interfaces".into(),
+            AppRequest::Quotas(_) => "List quotas".into(),
+            AppRequest::Startup { name, on: true } => format!("Start {name} from now on"),
+            AppRequest::Startup { name, on: false } => format!("Stop {name} from now on"),
         },
     }
 }

@@ -290,6 +290,7 @@ pub fn apps() -> Vec<SnapInfo> {
         }],
         connections: vec!["network-bind".into()],
         disabled: false,
+        health: None,
     }]
 }
 

@@ -2,19 +2,20 @@
 
 use super::tree::Tree;
 use crate::loss::Loss;
-use app_runtime::change::plan::{self, Accepted};
+use app_runtime::change::plan::{self, Accepted, Facts};
 use app_runtime::change::run::{self, World};
 use app_runtime::change::work::{self, Outcome, Way};
 use app_runtime::change::{Change, Step, keep};
 use app_runtime::disk::Disk;
 use app_runtime::paths::Paths;
+use app_runtime::settings::{Config, Edit, Settings};
 use app_runtime::snapshot::{COMMON, DATA, Head, Packed};
 use app_runtime::state::{Revision, Snapshot, State};
 use app_runtime::{Error, Result};
 use protocol::change::{Order, Origin};
 use protocol::control::Failure;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -30,6 +31,12 @@ const BAD: &str = "9";
 const ONCE: &str = "8";
 /// A snap whose data cannot be copied: the partition fills up meanwhile.
 const FULL: &str = "c";
+/// The snap that has hooks.
+const HOOKED: &str = "h";
+/// Its version that says of itself that it is not well.
+const SICK: &str = "6";
+/// The value of `mode` that its configure hook does not take.
+const REFUSED: &str = "bad";
 /// Bytes that a snapshot may announce.
 const LARGE: u64 = 1 << 20;
 
@@ -50,6 +57,7 @@ pub struct Machine {
 pub struct View {
     snaps: BTreeMap<String, (u32, Vec<u32>, bool)>,
     running: BTreeMap<String, u32>,
+    settings: BTreeMap<String, Settings>,
     snapshots: BTreeMap<u32, Vec<String>>,
     files: BTreeMap<PathBuf, String>,
 }
@@ -72,6 +80,12 @@ fn source(from: &Origin) -> Option<(String, String)> {
     let Origin::Path(path) = from else { return None };
     let stem = Path::new(path).file_stem()?.to_str()?;
     stem.split_once('-').map(|(name, version)| (name.into(), version.into()))
+}
+
+/// Hooks of a snap.
+fn hooks(name: &str) -> BTreeSet<String> {
+    let all = ["install", "pre-refresh", "post-refresh", "configure", "check-health", "remove"];
+    all.into_iter().filter(|_| name == HOOKED).map(String::from).collect()
 }
 
 /// The bytes of a snap file, and of what an app writes.
@@ -157,8 +171,9 @@ impl Machine {
     /// Asks for a change, and waits for its end.
     pub fn ask(&self, order: &Order) -> std::result::Result<String, Failure> {
         let state = self.state();
-        let size = |_: &str| Ok(SIZE as u64);
-        let plan = plan::plan(&state, order, NOW, size).map_err(|e| e.failure())?;
+        let sizes = state.snaps.keys().map(|name| (name.clone(), SIZE as u64)).collect();
+        let facts = Facts { sizes, hooks: BTreeMap::from([(HOOKED.to_string(), hooks(HOOKED))]) };
+        let plan = plan::plan(&state, order, NOW, &facts).map_err(|e| e.failure())?;
         let mut change = Change::new(order.kind(), plan.summary, NOW, plan.steps);
         change.told = plan.told;
         let id = run::begin(self, change).map_err(|error| error.failure())?;
@@ -210,6 +225,7 @@ impl Machine {
         Ok(View {
             snaps: snaps.collect(),
             running: self.running.borrow().clone(),
+            settings: state.settings.clone(),
             snapshots: snapshots.map(|(set, s)| (*set, s.keys().cloned().collect())).collect(),
             files: folders
                 .iter()
@@ -427,8 +443,19 @@ impl World for Machine {
         self.sync_names(&self.paths.files())?;
         let size = SIZE as u64;
         let digest = Some(what);
-        let revision = Revision { version, signed: true, size, image: size, digest };
-        Ok(Accepted { copy: *copy, name, revision, refresh: *refresh, unused: Vec::new() })
+        let config = Config::new();
+        let revision = Revision { version, signed: true, size, image: size, digest, config };
+        let before = self.state().snaps.contains_key(&name);
+        Ok(Accepted {
+            copy: *copy,
+            hooks: hooks(&name),
+            earlier_hooks: hooks(&name).into_iter().filter(|_| before).collect(),
+            idle: hooks(&name).into_iter().filter(|hook| hook == "install").collect(),
+            name,
+            revision,
+            refresh: *refresh,
+            unused: Vec::new(),
+        })
     }
 
     async fn files(&self, step: &Step, way: Way) -> Result<Outcome> {
@@ -438,6 +465,19 @@ impl World for Machine {
     async fn stop(&self, name: &str) -> Result<()> {
         self.running.borrow_mut().remove(name);
         Ok(())
+    }
+
+    /// Notes which of its hooks ran, and of which version.
+    async fn hook(&self, name: &str, hook: &str) -> Result<Vec<Edit>> {
+        let state = self.state();
+        let Some(snap) = state.snaps.get(name) else { return Ok(Vec::new()) };
+        let version = snap.revisions.get(&snap.current).map_or("", |r| r.version.as_str());
+        let config = state.settings_of(name).config;
+        let refused = config.get("mode").is_some_and(|mode| mode == REFUSED);
+        if hook == "configure" && refused || hook == "check-health" && version == SICK {
+            return Err(Error::refused("hook-failed", format!("{name}: {hook}")));
+        }
+        Ok(vec![Edit::Set(format!("ran.{hook}"), version.into())])
     }
 
     /// The app writes to its data that it ran, and syncs that.

@@ -1,7 +1,7 @@
 //! What is asked of a gateway: first what leads up to it, then the one change that is cut.
 
 use super::machine::{Machine, View};
-use protocol::change::{Order, Origin};
+use protocol::change::{Order, Origin, PlugName};
 
 /// A story.
 pub struct Story {
@@ -36,9 +36,13 @@ pub enum Ask {
     Forget(u32),
     /// A set from elsewhere.
     Import,
+    /// The configuration `mode` of a snap.
+    Set(&'static str, &'static str),
+    /// A plug.
+    Connect(&'static str, &'static str),
 }
 
-use Ask::{Disable, Enable, Forget, Import, Install, Remove, Restore, Revert, Save};
+use Ask::{Connect, Disable, Enable, Forget, Import, Install, Remove, Restore, Revert, Save, Set};
 
 /// All stories.
 pub const ALL: &[Story] = &[
@@ -136,6 +140,54 @@ pub const ALL: &[Story] = &[
         fails: None,
     },
     Story {
+        name: "a snap with hooks is installed",
+        before: &[],
+        ask: Install(&["h-1"]),
+        fails: None,
+    },
+    Story {
+        name: "a refresh with hooks",
+        before: &[Install(&["h-1"]), Set("h", "one")],
+        ask: Install(&["h-2"]),
+        fails: None,
+    },
+    Story {
+        name: "a refresh to what says that it is not well",
+        before: &[Install(&["h-1"]), Set("h", "one")],
+        ask: Install(&["h-6"]),
+        fails: Some("hook-failed"),
+    },
+    Story {
+        name: "a revert to another configuration",
+        before: &[Install(&["h-1"]), Set("h", "one"), Install(&["h-2"]), Set("h", "two")],
+        ask: Revert(&["h"]),
+        fails: None,
+    },
+    Story {
+        name: "a snap with hooks and a configuration is removed",
+        before: &[Install(&["h-1"]), Set("h", "one")],
+        ask: Remove(&["h"], true),
+        fails: None,
+    },
+    Story {
+        name: "a configuration is set",
+        before: &[Install(&["h-1"])],
+        ask: Set("h", "one"),
+        fails: None,
+    },
+    Story {
+        name: "a configuration that its hook does not take",
+        before: &[Install(&["h-1"]), Set("h", "one")],
+        ask: Set("h", "bad"),
+        fails: Some("hook-failed"),
+    },
+    Story {
+        name: "a plug is connected",
+        before: &[Install(&["a-1"])],
+        ask: Connect("a", "led"),
+        fails: None,
+    },
+    Story {
         name: "a set is imported",
         before: &[Install(&["a-1"]), Save],
         ask: Import,
@@ -164,6 +216,14 @@ impl Ask {
             Restore(set) => Order::Restore { set, names: Vec::new() },
             Forget(set) => Order::Forget { set, names: Vec::new() },
             Import => Order::Import { path: "/boot/set.snapshots".into() },
+            Set(name, mode) => {
+                let values = vec![("mode".into(), Some(format!("{mode:?}")))];
+                Order::Set { name: name.into(), values }
+            }
+            Connect(snap, plug) => {
+                let plug = PlugName { snap: snap.into(), plug: plug.into() };
+                Order::Connect { plug, attributes: vec![("line".into(), "3".into())] }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("init", &["bootloader-config", "protocol", "sandbox", "board-support"]),
     ("updater", &["bootloader-config", "protocol"]),
     ("app-runtime", &["sandbox", "board-support", "protocol"]),
+    ("apps/hardware", &[]),
     ("apps/hello", &[]),
     ("image-builder", &["bootloader-config", "protocol", "board-support"]),
     ("fleet", &["protocol"]),

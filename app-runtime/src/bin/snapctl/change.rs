@@ -144,6 +144,12 @@ pub fn misplaced(verb: &str, options: &Options) -> Option<String> {
         "restore",
         "forget",
         "import-snapshot",
+        "set",
+        "unset",
+        "connect",
+        "disconnect",
+        "set-quota",
+        "remove-quota",
     ];
     belongs(options.dangerous, "--dangerous", &["install", "refresh"])
         .or_else(|| belongs(options.name.is_some(), "--name", &["install", "refresh"]))

@@ -6,6 +6,8 @@
 //! | [`words`] | the words of a command line become a [`words::Command`] |
 //! | [`run`] | a command becomes a request, its answer a report |
 //! | [`change`] | the words about changes and snapshots |
+//! | [`decide`] | the words about configuration, connections and quotas |
+//! | [`inside`] | another tool of the same name: what apps and hooks ask of their own snap |
 //! | [`policy`] | the words about when to update |
 //! | [`system`] | the report on the whole system |
 //! | [`show`] | reports as text and as JSON |
@@ -15,6 +17,8 @@
 //! reached.
 
 mod change;
+mod decide;
+mod inside;
 mod policy;
 mod prompt;
 mod run;
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let code = match words.as_slice() {
+        words if let Some(cookie) = inside::cookie() => inside::ask(cookie, words),
         [word] if matches!(word.as_str(), "prompt" | "console") => prompt::serve(),
         words => run::line(words),
     };

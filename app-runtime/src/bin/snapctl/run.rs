@@ -1,6 +1,7 @@
 //! A command becomes one request on a control socket, its answer a report.
 
 use crate::change::Ask;
+use crate::decide::Decide;
 use crate::show::Report;
 use crate::system::System;
 use crate::words::{self, Command, Line};
@@ -19,11 +20,11 @@ use std::time::Duration;
 /// Done.
 pub const DONE: u8 = 0;
 /// Refused or failed.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// The command line was wrong.
 pub const USAGE: u8 = 2;
 /// The daemon was not reached.
-const UNREACHABLE: u8 = 3;
+pub const UNREACHABLE: u8 = 3;
 /// Longest wait for an answer: an installation from a slow network takes minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// How often a change is looked at that is watched.
@@ -82,6 +83,14 @@ fn report(line: &Line) -> Result<Report, Problem> {
         Command::Help => Ok(Report::Text(words::HELP.trim_end().into())),
         Command::Version => version(root),
         Command::Change { ask, wait } => change(root, ask, wait, line.json),
+        Command::Decide { decide, wait } => match decide {
+            Decide::Order(order) => app(AppRequest::Transact { order, wait }),
+            Decide::Get(name, keys) => app(AppRequest::Get { name, keys }),
+            Decide::Connections(name) => app(AppRequest::Connections(name)),
+            Decide::Interfaces(name) => app(AppRequest::Interfaces(name)),
+            Decide::Quotas(name) => app(AppRequest::Quotas(name)),
+            Decide::Startup(name, on) => app(AppRequest::Startup { name, on }),
+        },
         Command::List => app(AppRequest::List),
         Command::Info(name) => app(AppRequest::Info(name)),
         Command::Start(name) => app(AppRequest::Start(name)),
@@ -231,6 +240,10 @@ fn ask_app(root: &Path, request: &AppRequest) -> Result<Report, Problem> {
         AppResponse::Changes(changes) => Ok(Report::Changes(changes)),
         AppResponse::Change(change) => Ok(Report::Change(change)),
         AppResponse::Snapshots(snapshots) => Ok(Report::Snapshots(snapshots)),
+        AppResponse::Config(text) => Ok(Report::Config(text)),
+        AppResponse::Connections(connections) => Ok(Report::Connections(connections)),
+        AppResponse::Interfaces(interfaces) => Ok(Report::Interfaces(interfaces)),
+        AppResponse::Quotas(quotas) => Ok(Report::Quotas(quotas)),
     }
 }
 

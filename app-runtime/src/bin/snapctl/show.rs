@@ -1,8 +1,9 @@
 //! Reports, as text for people and as JSON for programs. JSON is the control messages' own shape.
 
 use crate::change;
+use crate::decide;
 use crate::system::{System, boots_table};
-use protocol::change::{ChangeInfo, SnapshotInfo};
+use protocol::change::{ChangeInfo, ConnectionInfo, InterfaceInfo, QuotaInfo, SnapshotInfo};
 use protocol::control::{AppServiceStatus, BootKind, BootReason, BootRecord, SlotName, SnapInfo};
 use protocol::fleet::UpdateStatus;
 use protocol::release::BuildInfo;
@@ -28,6 +29,14 @@ pub enum Report {
     Change(Box<ChangeInfo>),
     /// Snapshots.
     Snapshots(Vec<SnapshotInfo>),
+    /// Values of a configuration, as JSON.
+    Config(String),
+    /// Plugs.
+    Connections(Vec<ConnectionInfo>),
+    /// Interfaces.
+    Interfaces(Vec<InterfaceInfo>),
+    /// Quotas.
+    Quotas(Vec<QuotaInfo>),
     /// The system.
     System(Box<System>),
     /// Recorded boots.
@@ -59,6 +68,10 @@ impl Report {
             Report::Changes(changes) => json!(changes),
             Report::Change(change) => json!(change),
             Report::Snapshots(snapshots) => json!(snapshots),
+            Report::Config(text) => serde_json::from_str(text).unwrap_or_default(),
+            Report::Connections(connections) => json!(connections),
+            Report::Interfaces(interfaces) => json!(interfaces),
+            Report::Quotas(quotas) => json!(quotas),
             Report::System(system) => json!(system),
             Report::Boots(boots) => json!(boots),
             Report::Update(status) => json!(status),
@@ -79,6 +92,10 @@ impl Report {
             Report::Changes(changes) => change::changes_text(changes),
             Report::Change(change) => change::tasks_text(change),
             Report::Snapshots(snapshots) => change::saved_text(snapshots),
+            Report::Config(text) => config_text(text),
+            Report::Connections(connections) => decide::connections_text(connections),
+            Report::Interfaces(interfaces) => decide::interfaces_text(interfaces),
+            Report::Quotas(quotas) => decide::quotas_text(quotas),
             Report::System(system) => system.text(),
             Report::Boots(boots) => boots_table(boots),
             Report::Update(status) => update_text(status),
@@ -87,6 +104,15 @@ impl Report {
                 info.product, info.version, info.sequence, info.floor, info.board
             ),
         }
+    }
+}
+
+/// A text as it is, everything else as JSON.
+fn config_text(text: &str) -> String {
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(value) => format!("{value:#}"),
+        Err(_) => text.into(),
     }
 }
 
@@ -153,9 +179,15 @@ fn snap_text(snap: &SnapInfo) -> String {
         [] => "none".to_string(),
         names => names.join(", "),
     };
+    let health = match &snap.health {
+        Some(health) if health.message.is_empty() => health.status.clone(),
+        Some(health) => format!("{}: {}", health.status, health.message),
+        None => "not told".into(),
+    };
     format!(
         "name:        {}\nversion:     {}\nrevision:    {}\nsummary:     {}\n\
-         signed:      {signed}\nsize:        {}\nconnections: {connections}\n\n{}",
+         signed:      {signed}\nsize:        {}\nconnections: {connections}\n\
+         health:      {health}\n\n{}",
         snap.name,
         snap.version,
         snap.revision,

@@ -2,6 +2,7 @@
 //! system stands behind `system` and `update`, with short forms for the prompt.
 
 use crate::change::{self, Ask};
+use crate::decide::{self, Decide};
 use crate::policy;
 use protocol::policy::PolicyChange;
 use std::path::PathBuf;
@@ -30,8 +31,23 @@ Apps
   start|stop|restart SNAP[.APP]    services of a snap, or one; restart --reload: by its
                                    reload-command where there is one
   logs SNAP[.APP] [-n LINES]       what they printed
+  start|stop SNAP[.APP] --enable|--disable
+                                   with their snap from here on, or not
   remove SNAP... [--purge]         remove snaps; --purge: without a snapshot of their data
   Several snaps in one command are changed together, or not at all. --no-wait: answer at once
+Configuration, connections, quotas
+  get SNAP [KEY...]                its configuration
+  set SNAP KEY=VALUE... [-t|-s]    change it; KEY! takes away; -t: JSON only, -s: text only
+  unset SNAP KEY...                take away
+  connections [SNAP]               plugs, and what became of them
+  connect SNAP:PLUG [NAME=VALUE...]
+                                   grant a plug, as blinker:led line=17
+  disconnect SNAP:PLUG             take that back
+  interface [NAME]                 what can be granted
+  set-quota SNAP --memory=64M --cpu=50% --cpu-set=0,1 --threads=32 --io-read=1M --io-write=1M
+                                   bound a snap as a whole, by any of these
+  quota [SNAP]                     bounds, and what of them is used
+  remove-quota SNAP                no bounds any more
 Changes
   changes                          what was changed, and how it ended
   tasks ID | --last=KIND           the tasks of a change; KIND as install
@@ -84,6 +100,13 @@ pub enum Command {
     Change {
         /// What.
         ask: Ask,
+        /// Wait for the end of the change.
+        wait: bool,
+    },
+    /// Decide about a snap, or look at what was decided.
+    Decide {
+        /// What.
+        decide: Decide,
         /// Wait for the end of the change.
         wait: bool,
     },
@@ -159,6 +182,15 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
                 let kind = parser.value().map_err(wrong)?;
                 options.change.last = Some(kind.to_string_lossy().into_owned());
             }
+            Long(name) if decide::QUOTA.contains(&name) => {
+                let name = name.to_string();
+                let value = parser.value().map_err(wrong)?.to_string_lossy().into_owned();
+                options.decide.quota.push((name, value));
+            }
+            Short('t') => options.decide.typed = true,
+            Short('s') => options.decide.text = true,
+            Long("enable") => options.decide.enable = true,
+            Long("disable") => options.decide.disable = true,
             Long("root") => options.root = Some(parser.value().map_err(wrong)?.into()),
             Long("help") | Short('h') => rest.insert(0, "help".to_string()),
             Short('n') | Long("lines") => {
@@ -170,7 +202,10 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
         }
     }
     let command = command(&rest, &options)?;
-    if let Some(why) = change::misplaced(rest.first().map_or("", String::as_str), &options.change) {
+    let verb = rest.first().map_or("", String::as_str);
+    let misplaced = change::misplaced(verb, &options.change)
+        .or_else(|| decide::misplaced(verb, &options.decide));
+    if let Some(why) = misplaced {
         return Err(why);
     }
     if options.reload && !matches!(command, Command::Reload(_)) {
@@ -188,6 +223,7 @@ struct Options {
     json: bool,
     reload: bool,
     change: change::Options,
+    decide: decide::Options,
     lines: Option<u32>,
     root: Option<PathBuf>,
 }
@@ -206,6 +242,11 @@ fn command(words: &[String], options: &Options) -> Result<Command, String> {
         && let Some(ask) = change::parse(verb, rest, &options.change)
     {
         return ask.map(|ask| Command::Change { ask, wait: !options.change.no_wait });
+    }
+    if let [verb, rest @ ..] = words.as_slice()
+        && let Some(decide) = decide::parse(verb, rest, &options.decide)
+    {
+        return decide.map(|decide| Command::Decide { decide, wait: !options.change.no_wait });
     }
     Ok(match words.as_slice() {
         [] | ["help", ..] => Command::Help,
@@ -288,6 +329,11 @@ mod tests {
             ("abort 7", ask(Ask::Abort(Which::Id(7)))),
             ("export-snapshot 1 f", ask(Ask::Export(1, "f".into()))),
             ("import-snapshot f", ask(Ask::Import("f".into()))),
+            ("get a", Command::Decide { decide: Decide::Get("a".into(), vec![]), wait: true }),
+            (
+                "stop a.b --disable",
+                Command::Decide { decide: Decide::Startup("a.b".into(), false), wait: true },
+            ),
             ("services", Command::Services(None)),
             ("services hello", Command::Services(Some("hello".into()))),
             ("logs hello.hello -n 7", Command::Logs("hello.hello".into(), 7)),
@@ -328,6 +374,14 @@ mod tests {
             ("restore x", "set x: not a number"),
             ("export-snapshot 1", "export-snapshot: the number of a set, and a file"),
             ("import-snapshot", "import-snapshot: one file"),
+            ("set a", "set: a snap, and what to set"),
+            ("set a b", "set b: not KEY=VALUE"),
+            ("connect led", "led: not a plug"),
+            ("set-quota a", "set-quota: a snap, and some of"),
+            ("set-quota a --memory x", "--memory x: not a size"),
+            ("set-quota a --cpu-set 0,x", "--cpu-set 0,x: not numbers"),
+            ("list --memory 1M", "--memory belongs to set-quota"),
+            ("restart a --enable", "--enable belongs to start"),
             ("list a", "wrong arguments for list"),
             ("logs a -n 0", "-n 0"),
             ("logs a -n x", "-n x"),

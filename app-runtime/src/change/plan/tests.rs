@@ -1,6 +1,11 @@
 //! Which steps a request becomes, and what it is refused for.
 
 use super::*;
+use crate::settings::Config;
+
+fn hooks(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
 
 fn revision(digest: &str) -> Revision {
     Revision {
@@ -9,6 +14,7 @@ fn revision(digest: &str) -> Revision {
         size: 4096,
         image: 4096,
         digest: Some(digest.into()),
+        config: Config::new(),
     }
 }
 
@@ -30,15 +36,29 @@ fn a() -> Vec<String> {
 fn fetched(state: &mut State, digest: &str, refresh: bool) -> Result<Change> {
     let mut change = Change::new("install", String::new(), 1, Vec::new());
     let revision = revision(digest);
-    let new = Accepted { copy: 1, name: "a".into(), revision, refresh, unused: Vec::new() };
+    let new = Accepted { refresh, ..copy_of(revision) };
     let (steps, told) = accepted(state, &change, &new, 7)?;
     change.extend(steps);
     change.told.push(told);
     Ok(change)
 }
 
+fn copy_of(revision: Revision) -> Accepted {
+    Accepted {
+        copy: 1,
+        name: "a".into(),
+        revision,
+        refresh: false,
+        hooks: BTreeSet::new(),
+        earlier_hooks: BTreeSet::new(),
+        idle: BTreeSet::new(),
+        unused: Vec::new(),
+    }
+}
+
 fn planned(state: &State, order: &Order) -> Result<Plan> {
-    plan(state, order, 100, |_| Ok(10))
+    let sizes = state.snaps.keys().map(|name| (name.clone(), 10)).collect();
+    plan(state, order, 100, &Facts { sizes, hooks: BTreeMap::new() })
 }
 
 /// What stays of the revisions, and what is dropped, by a refresh.
@@ -179,6 +199,83 @@ fn a_removal_saves_unless_it_purges_and_says_where() {
     let purged = planned(&state, &Order::Remove { names: a(), purge: true }).unwrap();
     assert_eq!(names(&purged), rest);
     assert_eq!((purged.needed, purged.told[0].as_str()), (0, "a removed"));
+}
+
+/// The steps that are about hooks, settings, services and what is current.
+fn in_words(steps: &[Step]) -> Vec<String> {
+    let word = |step: &Step| match step {
+        Step::Hook { hook, .. } => Some(hook.clone()),
+        Step::Settle { .. } => Some("settle".into()),
+        Step::Stop { .. } => Some("stop".into()),
+        Step::Start { .. } => Some("start".into()),
+        Step::Link { .. } => Some("link".into()),
+        _ => None,
+    };
+    steps.iter().filter_map(word).collect()
+}
+
+#[test]
+fn hooks_are_run_where_snapd_runs_them() {
+    const ALL: [&str; 7] = [
+        "install",
+        "configure",
+        "default-configure",
+        "pre-refresh",
+        "post-refresh",
+        "remove",
+        "check-health",
+    ];
+    let new = Accepted { hooks: hooks(&ALL), idle: hooks(&["b"]), ..copy_of(revision("new")) };
+    let change = Change::new("install", String::new(), 1, Vec::new());
+    let (first, _) = accepted(&mut State::default(), &change, &new, 7).unwrap();
+    let expected = "link settle install default-configure start configure check-health";
+    assert_eq!(in_words(&first).join(" "), expected);
+
+    let new = Accepted { earlier_hooks: hooks(&ALL), ..new };
+    let (again, _) = accepted(&mut state(1, &[1]), &change, &new, 7).unwrap();
+    let expected = "pre-refresh stop link post-refresh start configure check-health";
+    assert_eq!(in_words(&again).join(" "), expected);
+    let new = Accepted { earlier_hooks: hooks(&[]), hooks: hooks(&["remove"]), ..new };
+    let (again, _) = accepted(&mut state(1, &[1]), &change, &new, 7).unwrap();
+    assert_eq!(in_words(&again).join(" "), "stop link start");
+
+    let facts = Facts { hooks: BTreeMap::from([("a".into(), hooks(&ALL))]), ..Facts::default() };
+    let mut settled = state(1, &[1]);
+    settled.settle("a", Settings { idle: hooks(&["b"]), ..Settings::default() });
+    let order = Order::Remove { names: a(), purge: true };
+    let removed = plan(&settled, &order, 1, &facts).unwrap();
+    assert_eq!(in_words(&removed.steps).join(" "), "stop remove stop settle link");
+    let set = Order::Set { name: "a".into(), values: vec![("k".into(), Some("1".into()))] };
+    let set = plan(&settled, &set, 1, &facts).unwrap();
+    assert_eq!(in_words(&set.steps).join(" "), "settle configure");
+}
+
+#[test]
+fn a_revert_brings_the_configuration_back() {
+    let mut state = state(1, &[1]);
+    let config = |n: i32| Config::from([("k".to_string(), n.into())]);
+    let settings = |n| Settings { config: config(n), idle: hooks(&["b"]), ..Settings::default() };
+    state.settle("a", settings(1));
+    let change = fetched(&mut state, "new", false).unwrap();
+    let link = change.steps().find_map(|step| match step {
+        Step::Link { after, .. } => after.clone(),
+        _ => None,
+    });
+    let link = link.unwrap();
+    assert_eq!((&link.revisions[&1].config, link.revisions[&2].config.len()), (&config(1), 0));
+    state.snaps.insert("a".into(), link);
+    state.settle("a", settings(2));
+    let reverted = planned(&state, &Order::Revert { names: a(), revision: None }).unwrap();
+    let settled = reverted.steps.iter().find_map(|step| match step {
+        Step::Settle { before, after, .. } => Some((before.clone(), after.clone())),
+        _ => None,
+    });
+    assert_eq!(settled, Some((settings(2), settings(1))));
+    let left = reverted.steps.iter().find_map(|step| match step {
+        Step::Link { after: Some(after), .. } => Some(after.revisions[&2].config.clone()),
+        _ => None,
+    });
+    assert_eq!(left, Some(config(2)), "for the way forward");
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! Plugs that are connected and disconnected, and quotas.
+
+use crate::{bench::Bench, snap::Snap};
+use serde_json::json;
+
+const WAITS: &str =
+    "#!/bin/sh\nbusybox readlink /proc/self/ns/net\nwhile true; do busybox sleep 0.1; done\n";
+
+fn plugged(version: &str) -> Snap {
+    let mut snap = Snap::new("plugged", version, WAITS);
+    snap.yaml += "    plugs: [network, led]\nplugs: {led: {interface: gpio}}\n";
+    snap
+}
+
+#[test]
+fn what_is_connected_by_itself_and_what_by_a_person() {
+    let bench = Bench::new();
+    bench.install(&plugged("1").signed(&bench.dir));
+    let state = |bench: &Bench| {
+        let all = bench.ask(&["connections", "plugged"]);
+        let of = |index: usize| {
+            let found = &all[index];
+            (found["connected"].clone(), found["manual"].clone(), found["attributes"].clone())
+        };
+        [of(0), of(1)]
+    };
+    let no = json!(false);
+    let led = (no.clone(), no.clone(), json!(["chip=0", "line=?"]));
+    assert_eq!(state(&bench), [led.clone(), (json!(true), no.clone(), json!([]))]);
+
+    let host = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    let nets = |bench: &Bench| bench.output("plugged.main");
+    assert_eq!(nets(&bench), std::slice::from_ref(&host));
+    bench.ask(&["disconnect", "plugged:network"]);
+    assert_eq!(state(&bench)[1], (no.clone(), json!(true), json!([])));
+    bench.until("it runs again", |b| nets(b).len() == 2);
+    assert_ne!(nets(&bench)[1], host);
+    // A decision outlives a new revision.
+    bench.install(&plugged("2").signed(&bench.dir));
+    bench.until("the new one runs", |b| nets(b).len() == 3);
+    assert_ne!(nets(&bench)[2], host);
+    bench.ask(&["connect", "plugged:network"]);
+    bench.until("it runs again", |b| nets(b).len() == 4);
+    assert_eq!(nets(&bench)[3], host);
+
+    // What no person said is asked for; what is not there undoes the change.
+    for (words, code, text) in [
+        (&["connect", "plugged:led"][..], "plug-attribute", "connect it with line="),
+        (&["connect", "plugged:led", "line=600"], "plug-attribute", "not from 0 to 511"),
+        (&["connect", "plugged:led", "line=x"], "plug-attribute", "not a number"),
+        (&["connect", "plugged:led", "color=1"], "plug-attribute", "knows no attribute color"),
+        (&["connect", "plugged:lamp"], "no-plug", "only: led, network"),
+        (&["connect", "plugged:led", "line=3", "chip=15"], "start-failed", "/dev/gpiochip15"),
+        (&["disconnect", "plugged:lamp"], "no-plug", "plugged:lamp"),
+        (&["interface", "lamp"], "interface-unknown", "lamp"),
+    ] {
+        let (refused, why) = bench.refused(words);
+        assert_eq!(refused, code, "{words:?}: {why}");
+        assert!(why.contains(text), "{words:?}: {why}");
+    }
+    assert_eq!(state(&bench)[0], led);
+    assert_eq!(bench.service("plugged.main")["state"], "active");
+    let gpio = &bench.ask(&["interface", "gpio"])[0];
+    assert_eq!(gpio["plugs"], json!([{"snap": "plugged", "plug": "led"}]));
+}
+
+#[test]
+fn a_plug_that_could_never_be_granted_is_refused_at_the_install() {
+    let bench = Bench::new();
+    for (plugs, code, text) in [
+        ("plugs: {led: {interface: gpio, line: 9999}}", "plug-attribute", "not from 0 to 511"),
+        ("plugs: {led: {interface: gpio, lines: 1}}", "plug-attribute", "knows no attribute lines"),
+        ("plugs: {uart: {interface: serial-port, port: ../mem}}", "plug-attribute", "not a name"),
+        ("plugs: {network: {colour: red}}", "plug-attribute", "knows no attribute colour"),
+        ("plugs: {lamp: {}}", "interface-unknown", "no interface lamp here"),
+    ] {
+        let mut snap = Snap::new("plugged", "1", WAITS);
+        snap.yaml += plugs;
+        let file = snap.signed(&bench.dir);
+        let (refused, why) = bench.refused(&["install", file.to_str().unwrap()]);
+        assert_eq!(refused, code, "{plugs}: {why}");
+        assert!(why.contains(text), "{plugs}: {why}");
+    }
+    assert_eq!(bench.ask(&["list"]), json!([]));
+}
+
+#[test]
+fn a_quota_that_the_machine_cannot_hold_is_refused() {
+    let bench = Bench::new();
+    bench.install(&Snap::new("bound", "1", WAITS).signed(&bench.dir));
+    let has = |name: &str| {
+        let group = bench.cgroup().join("cgroup.controllers");
+        let text = std::fs::read_to_string(group).unwrap();
+        text.split_whitespace().any(|controller| controller == name)
+    };
+    for (words, controller) in
+        [("--memory=64M", "memory"), ("--threads=10", "pids"), ("--cpu=50%", "cpu")]
+    {
+        let (code, answer) = bench.snapctl(&["set-quota", "bound", words]);
+        match has(controller) {
+            true => assert_eq!(code, 0, "{answer}"),
+            false => assert_eq!(answer["error"]["code"], "quota-invalid", "{answer}"),
+        }
+    }
+    assert!(!bench.refused(&["set-quota", "none", "--cpu=50%"]).0.is_empty());
+    bench.ask(&["remove-quota", "bound"]);
+    assert_eq!(bench.ask(&["quotas"]), json!([]));
+    assert_eq!(bench.ask(&["quota", "bound"])[0]["snap"], "bound");
+}
