@@ -89,6 +89,12 @@ impl Gateway {
         self
     }
 
+    /// Plugs something in, by arguments of QEMU, from the next power on.
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.spec.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
     /// The card; an error while the machine runs, because two must not write on one card.
     pub fn card(&self) -> Result<&Card> {
         ensure(self.machine.is_none(), || format!("{} is on: hands off its card", self.name))?;

@@ -1,15 +1,16 @@
-//! The sample app of the work tree, packed for the stories: signed, unsigned, cut short, and as an
-//! image of containers.
+//! The sample apps of the work tree, packed for the stories: the one that greets also unsigned, cut
+//! short, and as an image of containers; the hostile one with what no folder has.
 
 use crate::error::{Result, ensure, file};
 use crate::releases::Releases;
 use crate::{child, paths};
 use image_builder::binaries::TARGET;
 use protocol::keys::PrivateKey;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 /// The sample app's package, program and snap.
 pub const APP: &str = "hello";
@@ -40,7 +41,7 @@ pub fn truncated(releases: &Releases) -> Result<Vec<u8>> {
 /// An OCI image by umoci, as one tar file, whose program is the sample app's that looks around.
 pub fn image() -> Result<Vec<u8>> {
     let _one = paths::making()?;
-    let program = folder()?.join("bin").join(APP);
+    let program = folder(APP)?.join("bin").join(APP);
     let place = paths::hil()?.join("hello-image");
     let _ = fs::remove_dir_all(&place);
     fs::create_dir(&place).map_err(file("make", &place))?;
@@ -62,32 +63,59 @@ pub fn image() -> Result<Vec<u8>> {
     fs::read(&tar).map_err(file("read", tar))
 }
 
-fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
+/// What the hostile app has in its squashfs: device nodes, links that lead out, a program that is
+/// root's.
+const HOSTILE: [&str; 6] = [
+    "nodes d 755 0 0",
+    "nodes/mem c 666 0 0 1 1",
+    "nodes/card b 666 0 0 179 0",
+    "out s 777 0 0 /data/system",
+    "dots s 777 0 0 ../../../../data",
+    "bin/root m 4755 0 0",
+];
+
+/// Another sample app, signed.
+pub fn other(releases: &Releases, app: &str) -> Result<Vec<u8>> {
+    let key = image_builder::keys::private(releases.keys(), "app")?;
     let _one = paths::making()?;
-    let folder = folder()?;
-    let snap = paths::hil()?.join(name);
-    image_builder::app::pack(folder, key, &snap, TIME)?;
+    let folder = folder(app)?;
+    let pseudo: &[&str] = if app == "hostile" { &HOSTILE } else { &[] };
+    if app == "hostile" {
+        let (from, to) = (folder.join("bin/hostile"), folder.join("bin/root"));
+        fs::copy(&from, to).map_err(file("copy", from))?;
+    }
+    let snap = paths::hil()?.join(format!("{app}.snap"));
+    image_builder::app::pack_with(&folder, Some(&key), &snap, TIME, pseudo)?;
     fs::read(&snap).map_err(file("read", snap))
 }
 
-/// Folder of the sample app: its `snap` folder and its program, built for the device.
-fn folder() -> Result<&'static Path> {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(folder) = FOLDER.get() {
-        return Ok(folder);
+fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
+    let _one = paths::making()?;
+    let snap = paths::hil()?.join(name);
+    image_builder::app::pack(&folder(APP)?, key, &snap, TIME)?;
+    fs::read(&snap).map_err(file("read", snap))
+}
+
+/// Folder of a sample app: its `snap` folder and its program, built for the device.
+fn folder(app: &str) -> Result<PathBuf> {
+    static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = made.get(app) {
+        return Ok(folder.clone());
     }
     let mut cargo = image_builder::binaries::cargo()?;
-    cargo.args(["build", "--quiet", "--profile", "device", "--package", APP, "--target", TARGET]);
+    cargo.args(["build", "--quiet", "--profile", "device", "--package", app, "--target", TARGET]);
     child::run(&mut cargo)?;
-    let folder = paths::hil()?.join("hello-snap");
+    let folder = paths::hil()?.join(format!("{app}-snap"));
     let _ = fs::remove_dir_all(&folder);
-    let source = paths::work_tree().join("apps/hello/snap");
+    let source = paths::work_tree().join("apps").join(app).join("snap");
     child::run(Command::new("cp").arg("-r").arg(source).arg(&folder))?;
     let programs = folder.join("bin");
     fs::create_dir_all(&programs).map_err(file("make", &programs))?;
-    let built = paths::target().join(TARGET).join("device").join(APP);
-    fs::copy(&built, programs.join(APP)).map_err(file("copy", built))?;
-    Ok(FOLDER.get_or_init(|| folder))
+    let built = paths::target().join(TARGET).join("device").join(app);
+    fs::copy(&built, programs.join(app)).map_err(file("copy", built))?;
+    made.insert(app.into(), folder.clone());
+    Ok(folder)
 }
 
 /// The app's own report of what it could see holds nothing of the host.

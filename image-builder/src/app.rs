@@ -38,6 +38,18 @@ pub struct Packed {
 /// The same folder gives the same bytes: all files belong to root, and all times are `time` (Unix
 /// seconds).
 pub fn pack(dir: &Path, key: Option<&PrivateKey>, to: &Path, time: u64) -> Result<Packed> {
+    pack_with(dir, key, to, time, &[])
+}
+
+/// The same with entries that a folder cannot have without root, or should not: `pseudo` are
+/// definitions of mksquashfs (`NAME c 666 0 0 1 1`), for snaps that are made to be refused.
+pub fn pack_with(
+    dir: &Path,
+    key: Option<&PrivateKey>,
+    to: &Path,
+    time: u64,
+    pseudo: &[&str],
+) -> Result<Packed> {
     let (name, version) = name_and_version(dir)?;
     if to.exists() {
         fs::remove_file(to).map_err(Error::file("replace", to))?;
@@ -47,6 +59,9 @@ pub fn pack(dir: &Path, key: Option<&PrivateKey>, to: &Path, time: u64) -> Resul
     command.arg(dir).arg(to).env_remove("SOURCE_DATE_EPOCH");
     command.args(["-noappend", "-quiet", "-no-progress", "-all-root", "-no-xattrs"]);
     command.args(["-comp", "zstd", "-mkfs-time", &time, "-all-time", &time]);
+    for definition in pseudo {
+        command.args(["-p", definition]);
+    }
     tool::run(&mut command)?;
     sign(to, name, version, key)
 }
