@@ -40,8 +40,9 @@ fn blinks(gateway: &mut Gateway) -> Result {
 }
 
 fn set_temperature(gateway: &mut Gateway, thousandths: i32) -> Result {
-    let property = json!({ "path": "/machine/peripheral/sensor", "property": "temperature", "value": thousandths });
-    gateway.machine()?.control()?.execute("qom-set", property)?;
+    let path = "/machine/peripheral/sensor";
+    let value = json!({ "path": path, "property": "temperature", "value": thousandths });
+    gateway.machine()?.control()?.execute("qom-set", value)?;
     Ok(())
 }
 
