@@ -12,7 +12,7 @@
 //! | `soak` | power cuts of a gateway in QEMU | [`tasks`] |
 //! | `replay` | power cuts between the writes of an update in QEMU | [`tasks`] |
 //! | `sim` | lives of simulated devices, by seed | [`tasks`] |
-//! | `bench boot\|memory\|delta\|install` | figures | [`tasks`] |
+//! | `bench app\|boot\|memory\|delta\|install` | figures | [`tasks`] |
 
 mod ci;
 mod compiled;
@@ -43,6 +43,7 @@ Usage: cargo xtask COMMAND
   sim --minutes M lives with ever new seeds, for so long
   soak --cycles N power cuts of a gateway in QEMU during updates, at moments that --seed decides
   replay --points N  power cuts between the writes of one update in QEMU; --seed decides which
+  bench app       what confinement costs an app, beside bwrap, crun and runc where they are
   bench boot      boot time in virtual time, beside the kernel alone and busybox
   bench memory    memory of the device's processes
   bench delta     deltas beside those of other tools

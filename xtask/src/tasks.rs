@@ -13,10 +13,10 @@ pub fn demo(options: &[&str]) -> Result<(), Error> {
     program("demo", options)
 }
 
-/// `bench boot`, `bench memory`, `bench delta` and `bench install`.
+/// `bench app`, `bench boot`, `bench memory`, `bench delta` and `bench install`.
 pub fn bench(options: &[&str]) -> Result<(), Error> {
-    if !matches!(options, ["boot" | "memory" | "delta" | "install"]) {
-        return Err(Error::Usage("usage: cargo xtask bench boot|memory|delta|install".into()));
+    if !matches!(options, ["app" | "boot" | "memory" | "delta" | "install"]) {
+        return Err(Error::Usage("usage: cargo xtask bench app|boot|memory|delta|install".into()));
     }
     setup::for_demo()?;
     program("bench", options)

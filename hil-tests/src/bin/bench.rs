@@ -1,4 +1,4 @@
-//! `cargo xtask bench boot|memory|delta|install`: figures. The other two words are steps of
+//! `cargo xtask bench app|boot|memory|delta|install`: figures. The other two words are steps of
 //! `bench delta`, which starts itself with them to measure them.
 
 use hil::bench;
@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
+        ["app"] => bench::app::run(),
         ["boot"] => bench::boot::run(),
         ["memory"] => bench::memory::run(),
         ["delta"] => bench::delta::run(),
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
             bench::delta::ours::apply(Path::new(old), Path::new(coded), Path::new(to))
         }
         _ => {
-            eprintln!("usage: bench boot|memory|delta|install");
+            eprintln!("usage: bench app|boot|memory|delta|install");
             return ExitCode::FAILURE;
         }
     };
