@@ -46,6 +46,8 @@ pub struct Place {
     pub quota: Quota,
     /// What its services say who they are with.
     pub cookie: String,
+    /// The files of its base, which are its root; absent: its own are.
+    pub base: Option<PathBuf>,
 }
 
 impl Place {
@@ -99,7 +101,8 @@ pub fn confinement(
     let mount = paths.mount(&snap.name, place.revision);
     let identity = Identity { uid: inside_uid(snap, place), gid: inside_uid(snap, place) };
     let ids = IdMap { inside: identity.uid, outside: place.uid, count: 1 };
-    let mut confinement = Confinement::app(&mount, identity, ids, &profile::APP);
+    let root = place.base.as_ref().unwrap_or(&mount);
+    let mut confinement = Confinement::app(root, identity, ids, &profile::APP);
     confinement.hostname = Some(snap.name.clone());
     confinement.mounts = mounts(paths, snap, place, mount);
     confinement.mounts.extend(inside::mounts(paths, &snap.name));

@@ -44,6 +44,7 @@ impl Incoming {
             image: self.checked.image,
             digest: self.checked.digest.map(|digest| to_hex(&digest)),
             config: Config::new(),
+            role: self.snap.role(),
         }
     }
 }

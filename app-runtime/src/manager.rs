@@ -14,7 +14,7 @@ use crate::{
     quota, rebuild, ring,
     service::{self, Service},
     settings::Edit,
-    state::State,
+    state::{Role, State},
     transact::Abort,
     verify,
 };
@@ -23,6 +23,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
     rc::{Rc, Weak},
     sync::Arc,
 };
@@ -202,6 +203,11 @@ impl Manager {
         if self.running.borrow().get(name).is_some_and(|r| r.place.revision == current) {
             return Ok(());
         }
+        let role = self.state.borrow().role(name);
+        if let Role::On(base) = role {
+            // It is on none itself: this goes no deeper.
+            Box::pin(self.make_active(&base)).await?;
+        }
         let trusted = self.trusted.borrow().contains(&(name.into(), current));
         match trusted {
             true => self.activate(name),
@@ -221,6 +227,10 @@ impl Manager {
                 missing: self.missing.clone(),
                 quota: settings.quota.clone(),
                 cookie: hooks::cookie()?,
+                base: match state.role(name) {
+                    Role::On(base) => Some(self.root_of(&base)?),
+                    Role::Alone | Role::Base => None,
+                },
             };
             let image = installed.revisions.get(&installed.current).map_or(0, |r| r.image);
             (place, image, settings)
@@ -248,6 +258,16 @@ impl Manager {
         self.running.borrow_mut().insert(name.into(), Running { snap, place, services, tasks });
         self.broken.borrow_mut().remove(name);
         Ok(())
+    }
+
+    /// Where the files of a base are, which is active.
+    fn root_of(&self, base: &str) -> Result<PathBuf> {
+        let running = self.running.borrow();
+        let place = running.get(base).map(|running| &running.place);
+        let mount = place.map(|place| self.paths.mount(base, place.revision));
+        mount.ok_or_else(|| {
+            Error::refused("base-missing", format!("the base {base} is not installed"))
+        })
     }
 
     /// Stops the services of a snap and forgets them; its mounts stay.

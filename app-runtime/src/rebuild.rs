@@ -21,7 +21,7 @@ use crate::{
     paths::Paths,
     settings::Config,
     snapshot,
-    state::{Installed, Revision, Snapshot, State},
+    state::{Installed, Revision, Role, Snapshot, State},
     verify,
 };
 use protocol::keys::to_hex;
@@ -194,6 +194,7 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
     match checked {
         Ok((checked, snap)) if snap.name == name => {
             let (image, digest) = (checked.image, checked.digest.map(|digest| to_hex(&digest)));
+            let role = snap.role();
             (
                 Revision {
                     version: snap.version,
@@ -202,6 +203,7 @@ fn judge(paths: &Paths, name: &str, revision: u32) -> (Revision, bool) {
                     image,
                     digest,
                     config: Config::new(),
+                    role,
                 },
                 true,
             )
@@ -227,5 +229,6 @@ fn lost(size: u64) -> Revision {
         image: size,
         digest: None,
         config: Config::new(),
+        role: Role::Alone,
     }
 }

@@ -103,6 +103,28 @@ pub struct Revision {
     /// Configuration of the snap when this was its current revision; absent: there was none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: Config,
+    /// What it is to other snaps.
+    #[serde(default, skip_serializing_if = "Role::is_alone")]
+    pub role: Role,
+}
+
+/// What a snap is to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Nothing: its files are its own root.
+    #[default]
+    Alone,
+    /// Its files are the root of snaps that name it.
+    Base,
+    /// The files of this snap are its root.
+    On(String),
+}
+
+impl Role {
+    fn is_alone(&self) -> bool {
+        *self == Role::Alone
+    }
 }
 
 /// The data of one snap, kept in a file.
@@ -178,12 +200,26 @@ impl State {
     }
 
     fn needed_format(&self) -> u32 {
-        let has_config = |snap: &Installed| snap.revisions.values().any(|r| !r.config.is_empty());
+        let is_new = |r: &Revision| !r.config.is_empty() || !r.role.is_alone();
+        let has_new = |snap: &Installed| snap.revisions.values().any(is_new);
         match self.last_change > 0 || self.last_set > 0 {
-            _ if !self.settings.is_empty() || self.snaps.values().any(has_config) => FORMAT,
+            _ if !self.settings.is_empty() || self.snaps.values().any(has_new) => FORMAT,
             true => FORMAT_2,
             false => FORMAT_1,
         }
+    }
+
+    /// What the current revision of a snap is to others; alone, when there is none.
+    pub fn role(&self, name: &str) -> Role {
+        let snap = self.snaps.get(name);
+        let current = snap.and_then(|snap| snap.revisions.get(&snap.current));
+        current.map(|revision| revision.role.clone()).unwrap_or_default()
+    }
+
+    /// Snaps whose root the files of this one are.
+    pub fn on(&self, base: &str) -> Vec<String> {
+        let names = self.snaps.keys();
+        names.filter(|name| self.role(name) == Role::On(base.into())).cloned().collect()
     }
 
     /// What was decided about a snap.
@@ -282,6 +318,7 @@ mod tests {
             image: 4000,
             digest: Some("00".into()),
             config: Config::from([("key".into(), "value".into())]),
+            role: Role::On("core".into()),
         };
         let revisions = BTreeMap::from([(1, entry)]);
         let disabled = false;

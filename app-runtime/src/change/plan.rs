@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     mutant::{self, Mutant},
     settings::Settings,
-    state::{Installed, Revision, Snapshot, State},
+    state::{Installed, Revision, Role, Snapshot, State},
 };
 use protocol::change::{Order, Origin};
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,6 +200,13 @@ pub fn accepted(
     if change.is_about(name) {
         return Err(twice(name));
     }
+    if let Role::On(base) = &new.revision.role
+        && state.role(base) != Role::Base
+        && !change.is_about(base)
+    {
+        let why = format!("{name} is built on {base}, which is not installed: install that first");
+        return Err(Error::refused("base-missing", format!("{why}, or name it before")));
+    }
     if new.refresh {
         let installed = before.as_ref().ok_or_else(|| Error::not_installed(name))?;
         refuse_reverted(name, installed, &new.revision)?;
@@ -222,7 +229,43 @@ pub fn accepted(
 
     let told = accepted_told(new, before.is_some(), revision);
     let after = (revision, after);
-    Ok((accepted_steps(new, (before, settings), after, dropped, data), told))
+    let riders = riders(state, name);
+    let steps = accepted_steps(new, (before, settings), after, dropped, data);
+    Ok((with_riders(steps, &riders), told))
+}
+
+/// Snaps that run and are on this base: what they see as their root is made when they start.
+fn riders(state: &State, base: &str) -> Vec<String> {
+    let runs = |name: &String| state.snaps.get(name).is_some_and(|snap| !snap.disabled);
+    state.on(base).into_iter().filter(runs).collect()
+}
+
+/// The steps of a base, which its riders stop before and start after.
+fn with_riders(mut steps: Vec<Step>, riders: &[String]) -> Vec<Step> {
+    let stops = riders.iter().map(|name| Step::Stop { name: name.clone() });
+    let starts = riders.iter().map(|name| Step::Start { name: name.clone() });
+    let is_stop = |step: &Step| matches!(step, Step::Stop { .. });
+    let is_start = |step: &Step| matches!(step, Step::Start { .. });
+    if let Some(at) = steps.iter().position(is_stop) {
+        steps.splice(at..at, stops);
+    }
+    if let Some(at) = steps.iter().rposition(is_start) {
+        steps.splice(at + 1..at + 1, starts);
+    }
+    steps
+}
+
+/// Refuses to take away what others stand on.
+fn in_use(state: &State, name: &str, leaving: &[String]) -> Result<()> {
+    let riders: Vec<String> =
+        state.on(name).into_iter().filter(|rider| !leaving.contains(rider)).collect();
+    match riders.is_empty() {
+        true => Ok(()),
+        false => {
+            let why = format!("{name} is the base of {}", riders.join(", "));
+            Err(Error::refused("base-in-use", why))
+        }
+    }
 }
 
 fn accepted_told(new: &Accepted, refreshed: bool, revision: u32) -> String {
@@ -332,7 +375,9 @@ fn revert(state: &State, names: &[String], to: Option<u32>) -> Result<Plan> {
             before,
             after: settled,
         });
-        switch(&mut steps, name, snap, after, settle);
+        let mut own = Vec::new();
+        switch(&mut own, name, snap, after, settle);
+        steps.extend(with_riders(own, &riders(state, name)));
     }
     Ok(Plan { summary: format!("Revert {}", quoted(names)), steps, told, needed: 0 })
 }
@@ -364,6 +409,9 @@ fn able(state: &State, names: &[String], disabled: bool) -> Result<Plan> {
                 false => Error::refused("snap-enabled", why),
             });
         }
+        if disabled {
+            in_use(state, name, &[])?;
+        }
         switch(&mut steps, name, snap, Installed { disabled, ..snap.clone() }, None);
         told.push(format!("{name} {done}"));
     }
@@ -375,6 +423,7 @@ fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts)
     let (mut steps, mut told, mut needed) = (Vec::new(), Vec::new(), 0);
     let set = state.last_set.saturating_add(1);
     for (name, snap) in checked(state, names)? {
+        in_use(state, name, names)?;
         let bytes = facts.size(name);
         let mut done = format!("{name} removed");
         if !purge && bytes > 0 {

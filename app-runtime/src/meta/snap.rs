@@ -9,12 +9,15 @@ use super::{
     order,
     plug::Plug,
 };
-use crate::error::Result;
+use crate::{error::Result, state::Role};
 use oci::process::ImageProcess;
 use rustix::process::Signal;
 use serde::{Deserialize, Deserializer};
 use serde_norway::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Bases that are no snap.
+const OWN_ROOT: [&str; 2] = ["bare", "none"];
 
 /// A whole snap.yaml, checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -168,6 +171,15 @@ impl Snap {
         interfaces.sort();
         interfaces.dedup();
         interfaces
+    }
+
+    /// What it is to other snaps.
+    pub fn role(&self) -> Role {
+        match self.base.as_deref().filter(|base| !OWN_ROOT.contains(base)) {
+            _ if self.kind == "base" => Role::Base,
+            Some(base) => Role::On(base.into()),
+            None => Role::Alone,
+        }
     }
 
     /// Names of all plugs.

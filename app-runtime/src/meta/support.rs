@@ -5,8 +5,6 @@
 use super::{app::RefreshMode, invalid, snap::Snap};
 use crate::error::{Error, Result};
 
-/// Bases that are no snap.
-const OWN_ROOT: [&str; 2] = ["bare", "none"];
 /// What `assumes` may name: snapd's features that are here as well.
 const FEATURES: [&str; 5] =
     ["command-chain", "common-data-dir", "snap-env", "app-refresh-mode", "snap-uid-envvars"];
@@ -65,12 +63,6 @@ pub fn not_honoured(snap: &Snap) -> Option<Error> {
         let message = format!("{}: snap.yaml: {field}: not honoured yet: {why}", snap.name);
         Some(Error::refused("snap-not-honoured", message))
     };
-    if snap.kind == "base" {
-        return refuse("type".into(), "bases are not mounted under other snaps");
-    }
-    if let Some(base) = snap.base.as_deref().filter(|base| !OWN_ROOT.contains(base)) {
-        return refuse("base".into(), &format!("{base} is not mounted, only bare snaps run"));
-    }
     let shared = [("plugs", &snap.plugs), ("slots", &snap.slots)];
     for (kind, map) in shared {
         let content = |name: &str| map.get(name).and_then(|plug| plug.interface.as_deref());

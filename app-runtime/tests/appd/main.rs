@@ -2,6 +2,7 @@
 //! socket and snapctl. Needs
 //! root and Debian's squashfs-tools and busybox-static, and says so.
 
+mod bases;
 mod bench;
 mod changes;
 mod connections;
@@ -20,5 +21,6 @@ mod refusals;
 mod snap;
 mod snapshots;
 mod sockets;
+mod software;
 mod stops;
 mod timer;

@@ -94,10 +94,10 @@ fn contents(dir: &Path) -> Vec<Row> {
             "hooks.connect-plug-x: it would never run: connections are made without asking",
         ),
         (
-            "a base that is not mounted",
+            "a base that is not installed",
             yaml(&|y| format!("{y}base: core22\n")),
-            "snap-not-honoured",
-            "base: not honoured yet: core22",
+            "base-missing",
+            "built on core22, which is not installed",
         ),
         (
             "no stop-command",

@@ -10,7 +10,7 @@ use app_runtime::disk::Disk;
 use app_runtime::paths::Paths;
 use app_runtime::settings::{Config, Edit, Settings};
 use app_runtime::snapshot::{COMMON, DATA, Head, Packed};
-use app_runtime::state::{Revision, Snapshot, State};
+use app_runtime::state::{Revision, Role, Snapshot, State};
 use app_runtime::{Error, Result};
 use protocol::change::{Order, Origin};
 use protocol::control::Failure;
@@ -444,7 +444,15 @@ impl World for Machine {
         let size = SIZE as u64;
         let digest = Some(what);
         let config = Config::new();
-        let revision = Revision { version, signed: true, size, image: size, digest, config };
+        let revision = Revision {
+            version,
+            signed: true,
+            size,
+            image: size,
+            digest,
+            config,
+            role: Role::Alone,
+        };
         let before = self.state().snaps.contains_key(&name);
         Ok(Accepted {
             copy: *copy,

@@ -1,7 +1,7 @@
 //! Which steps a request becomes, and what it is refused for.
 
 use super::*;
-use crate::settings::Config;
+use crate::{settings::Config, state::Role};
 
 fn hooks(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
@@ -15,6 +15,7 @@ fn revision(digest: &str) -> Revision {
         image: 4096,
         digest: Some(digest.into()),
         config: Config::new(),
+        role: Role::Alone,
     }
 }
 
@@ -248,6 +249,60 @@ fn hooks_are_run_where_snapd_runs_them() {
     let set = Order::Set { name: "a".into(), values: vec![("k".into(), Some("1".into()))] };
     let set = plan(&settled, &set, 1, &facts).unwrap();
     assert_eq!(in_words(&set.steps).join(" "), "settle configure");
+}
+
+/// The stops, links and starts of a change, with their snaps.
+fn moves(steps: &[Step]) -> Vec<String> {
+    let word = |step: &Step| match step {
+        Step::Stop { name } => Some(format!("stop {name}")),
+        Step::Link { name, .. } => Some(format!("link {name}")),
+        Step::Start { name } => Some(format!("start {name}")),
+        _ => None,
+    };
+    steps.iter().filter_map(word).collect()
+}
+
+#[test]
+fn snaps_follow_the_base_that_they_are_on() {
+    let role = |role| Revision { role, ..revision("new") };
+    let on = || Role::On("core".into());
+    let mut state = State::default();
+    let change = Change::new("install", String::new(), 1, Vec::new());
+    let app = Accepted { name: "b".into(), ..copy_of(role(on())) };
+    let missing = accepted(&mut state, &change, &app, 7).unwrap_err();
+    assert_eq!((missing.code(), missing.to_string().contains("core")), ("base-missing", true));
+    // With its base in the same change.
+    let base = Accepted { name: "core".into(), ..copy_of(role(Role::Base)) };
+    let mut both = change.clone();
+    both.extend(accepted(&mut state, &change, &base, 7).unwrap().0);
+    assert!(accepted(&mut state, &both, &app, 7).is_ok());
+
+    let installed = |uid, role: Role| Installed {
+        uid,
+        current: 1,
+        last: 2,
+        revisions: [1, 2].map(|r| (r, Revision { role: role.clone(), ..revision("d") })).into(),
+        disabled: false,
+    };
+    state.snaps.insert("core".into(), installed(1, Role::Base));
+    state.snaps.insert("b".into(), installed(2, on()));
+    state.snaps.insert("c".into(), Installed { disabled: true, ..installed(3, on()) });
+    let (steps, _) = accepted(&mut state, &change, &base, 7).unwrap();
+    assert_eq!(moves(&steps).join(", "), "stop b, stop core, link core, start core, start b");
+    let back = Order::Revert { names: vec!["core".into()], revision: Some(2) };
+    let back = planned(&state, &back).unwrap();
+    assert_eq!(moves(&back.steps).join(", "), "stop b, stop core, link core, start core, start b");
+    let remove = |names: &[&str]| {
+        let names = names.iter().map(ToString::to_string).collect();
+        planned(&state, &Order::Remove { names, purge: true })
+    };
+    assert_eq!(remove(&["core"]).unwrap_err().code(), "base-in-use");
+    assert!(remove(&["core", "b", "c"]).is_ok());
+    let disable = Order::Disable { names: vec!["core".into()] };
+    assert_eq!(planned(&state, &disable).unwrap_err().code(), "base-in-use");
+    // What is no base cannot be one.
+    state.snaps.insert("core".into(), installed(1, Role::Alone));
+    assert_eq!(accepted(&mut state, &change, &app, 7).unwrap_err().code(), "base-missing");
 }
 
 #[test]
