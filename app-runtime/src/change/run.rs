@@ -169,7 +169,7 @@ fn begun(world: &impl World, id: u32, at: usize) -> Option<Step> {
 /// What a step brought about.
 enum Performed {
     Files(Outcome),
-    Copy(Accepted, u64),
+    Copy(Box<Accepted>, u64),
 }
 
 async fn perform(world: &impl World, step: &Step) -> Result<Performed> {
@@ -177,7 +177,7 @@ async fn perform(world: &impl World, step: &Step) -> Result<Performed> {
         Step::Fetch { .. } => {
             let accepted = world.fetch(step).await?;
             let data = world.data_size(&accepted.name)?;
-            Ok(Performed::Copy(accepted, data))
+            Ok(Performed::Copy(Box::new(accepted), data))
         }
         Step::Stop { name } => {
             world.stop(name).await?;
