@@ -1,7 +1,7 @@
 //! Which steps a request becomes, and what it is refused for.
 
 use super::*;
-use crate::{settings::Config, state::Role};
+use crate::{meta::hook::KNOWN, settings::Config, state::Role};
 
 fn hooks(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
@@ -217,22 +217,13 @@ fn in_words(steps: &[Step]) -> Vec<String> {
 
 #[test]
 fn hooks_are_run_where_snapd_runs_them() {
-    const ALL: [&str; 7] = [
-        "install",
-        "configure",
-        "default-configure",
-        "pre-refresh",
-        "post-refresh",
-        "remove",
-        "check-health",
-    ];
-    let new = Accepted { hooks: hooks(&ALL), idle: hooks(&["b"]), ..copy_of(revision("new")) };
+    let new = Accepted { hooks: hooks(&KNOWN), idle: hooks(&["b"]), ..copy_of(revision("new")) };
     let change = Change::new("install", String::new(), 1, Vec::new());
     let (first, _) = accepted(&mut State::default(), &change, &new, 7).unwrap();
     let expected = "link settle install default-configure start configure check-health";
     assert_eq!(in_words(&first).join(" "), expected);
 
-    let new = Accepted { earlier_hooks: hooks(&ALL), ..new };
+    let new = Accepted { earlier_hooks: hooks(&KNOWN), ..new };
     let (again, _) = accepted(&mut state(1, &[1]), &change, &new, 7).unwrap();
     let expected = "pre-refresh stop link post-refresh start configure check-health";
     assert_eq!(in_words(&again).join(" "), expected);
@@ -240,7 +231,7 @@ fn hooks_are_run_where_snapd_runs_them() {
     let (again, _) = accepted(&mut state(1, &[1]), &change, &new, 7).unwrap();
     assert_eq!(in_words(&again).join(" "), "stop link start");
 
-    let facts = Facts { hooks: BTreeMap::from([("a".into(), hooks(&ALL))]), ..Facts::default() };
+    let facts = Facts { hooks: BTreeMap::from([("a".into(), hooks(&KNOWN))]), ..Facts::default() };
     let mut settled = state(1, &[1]);
     settled.settle("a", Settings { idle: hooks(&["b"]), ..Settings::default() });
     let order = Order::Remove { names: a(), purge: true };
