@@ -39,6 +39,11 @@ impl Paths {
         self.files().join(format!("incoming-{number}.partial"))
     }
 
+    /// Layers of an image that are being fetched; removed when appd starts and fetches nothing.
+    pub fn blobs(&self) -> PathBuf {
+        self.snaps().join("blobs")
+    }
+
     /// Data of all snaps.
     pub fn all_data(&self) -> PathBuf {
         self.snaps().join("data")

@@ -5,7 +5,9 @@
 //! - A tag is asked for once; all that follows is asked for by digest, and compared with it. An
 //!   address with a digest gets that content or an error.
 //! - A connection that breaks costs what was not read yet: the next one goes on there, and gives up
-//!   after [`ATTEMPTS`] that brought nothing.
+//!   after [`ATTEMPTS`] that brought nothing. So does a power cut: what came of a layer is kept
+//!   beside the snaps until the image is whole, and never believed: all of it is compared with its
+//!   digest as if it had just come.
 //! - A registry that wants a token gets an anonymous one
 //!   (<https://distribution.github.io/distribution/spec/auth/token/>). No password is known here.
 //!
@@ -28,7 +30,10 @@ use serde::Deserialize;
 use std::{
     cell::RefCell,
     fmt,
-    io::{self, Read},
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
+    path::PathBuf,
     thread::sleep,
     time::Duration,
 };
@@ -52,6 +57,9 @@ const MAX_TOKEN: u64 = 64 << 10;
 const ATTEMPTS: u32 = 5;
 /// Wait before the second of them; each further one waits longer.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes of a layer that are written before they are made durable.
+const SYNCED: u64 = 4 << 20;
 
 /// Whether an address is one of a registry.
 pub fn is_address(url: &str) -> bool {
@@ -148,6 +156,8 @@ pub struct Registry<'a> {
     agent: ureq::Agent,
     address: &'a Address,
     token: RefCell<Option<String>>,
+    /// Where layers are kept while they come.
+    kept: PathBuf,
     stopped: &'a dyn Fn() -> bool,
 }
 
@@ -167,7 +177,8 @@ struct Token {
 impl<'a> Registry<'a> {
     /// A registry that was not spoken to yet.
     pub fn new(paths: &Paths, address: &'a Address, stopped: &'a dyn Fn() -> bool) -> Result<Self> {
-        Ok(Self { agent: download::agent(paths)?, address, token: RefCell::default(), stopped })
+        let (agent, kept) = (download::agent(paths)?, paths.blobs());
+        Ok(Self { agent, address, token: RefCell::default(), kept, stopped })
     }
 
     /// Finds the image for this machine.
@@ -254,7 +265,11 @@ impl<'a> Registry<'a> {
 
 impl Blobs for Registry<'_> {
     fn open(&self, digest: &Digest) -> oci::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(Reader::new(self, self.address.url("blobs", &digest.to_string()))))
+        let url = self.address.url("blobs", &digest.to_string());
+        let kept = Kept::open(&self.kept, digest).inspect_err(|error| {
+            eprintln!("{url}: {error}: it will not go on there after a power cut");
+        });
+        Ok(Box::new(Reader { kept: kept.ok(), ..Reader::new(self, url) }))
     }
 }
 
@@ -269,6 +284,34 @@ impl Blobs for Manifests<'_> {
     }
 }
 
+/// What came of a layer.
+struct Kept {
+    file: File,
+    length: u64,
+    unsynced: u64,
+}
+
+impl Kept {
+    fn open(folder: &std::path::Path, digest: &Digest) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join(digest.to_string().replace(':', "-"));
+        let file = File::options().read(true).append(true).create(true).open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, length, unsynced: 0 })
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNCED {
+            self.unsynced = 0;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
 /// Content by its address, over as many connections as it takes.
 struct Reader<'a> {
     registry: &'a Registry<'a>,
@@ -280,11 +323,12 @@ struct Reader<'a> {
     body: Option<Box<dyn Read>>,
     /// Connections in a row that brought nothing.
     failures: u32,
+    kept: Option<Kept>,
 }
 
 impl<'a> Reader<'a> {
     fn new(registry: &'a Registry<'a>, url: String) -> Self {
-        Self { registry, url, at: 0, length: None, body: None, failures: 0 }
+        Self { registry, url, at: 0, length: None, body: None, failures: 0, kept: None }
     }
 
     fn connect(&mut self) -> io::Result<Box<dyn Read>> {
@@ -293,7 +337,14 @@ impl<'a> Reader<'a> {
         let length = response.body().content_length();
         match status {
             200 => self.length = length,
-            206 if self.at > 0 => {}
+            206 if self.at > 0 => {
+                self.length = self.length.or(length.map(|rest| self.at + rest));
+            }
+            // All of it was kept.
+            416 if self.at > 0 => {
+                self.length = Some(self.at);
+                return Ok(Box::new(io::empty()));
+            }
             _ => return Err(io::Error::other(Refusal { url: self.url.clone(), status })),
         }
         let mut body: Box<dyn Read> = Box::new(response.into_body().into_reader());
@@ -308,6 +359,9 @@ impl<'a> Reader<'a> {
     }
 
     fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| self.at < kept.length) {
+            return kept.file.read_at(into, self.at);
+        }
         let mut body = match self.body.take() {
             Some(body) => body,
             None => self.connect()?,
@@ -317,6 +371,10 @@ impl<'a> Reader<'a> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.body = Some(body);
+        // On a full disk it goes on without.
+        if self.kept.as_mut().is_some_and(|kept| kept.add(&into[..count]).is_err()) {
+            self.kept = None;
+        }
         Ok(count)
     }
 }

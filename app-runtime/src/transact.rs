@@ -328,7 +328,10 @@ fn obtain(
         Origin::Url { url, sha256: None } if registry::is_address(&url) => {
             let address = Address::parse(&url)?;
             let registry = Registry::new(paths, &address, stopped)?;
-            image::make(paths, &registry, &registry.image()?, name, copy)
+            let made = image::make(paths, &registry, &registry.image()?, name, copy);
+            // What was fetched is of use only to who was interrupted, and never when it is wrong.
+            data::remove(&paths.blobs())?;
+            made
         }
         _ if name.is_some() => Err(Error::refused(
             "bad-request",

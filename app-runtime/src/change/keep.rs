@@ -112,6 +112,9 @@ pub fn sweep(disk: &impl Disk, paths: &Paths, state: &State) -> Result<()> {
     if mutant::is(Mutant::SweepsNothing) {
         return Ok(());
     }
+    if state.under_way().is_none() {
+        disk.remove(&paths.blobs())?;
+    }
     let kept = Kept::of(state);
     let copies = kept.copies.iter().map(|copy| paths.partial(*copy));
     let named = kept.revisions.iter().map(|(name, revision)| paths.file(name, *revision));

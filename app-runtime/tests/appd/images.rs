@@ -175,37 +175,114 @@ impl Drop for Registry {
     }
 }
 
-/// A link that breaks after so many bytes of each connection. Its port, and how often somebody
-/// asked to go on in the middle.
-fn breaking_link(to: u16, after: u64) -> (u16, Arc<AtomicUsize>) {
+/// A link to a server, and what goes over it.
+struct Link {
+    port: u16,
+    /// How often somebody asked to go on in the middle.
+    resumed: AtomicUsize,
+    /// Bytes that came from the server.
+    served: AtomicUsize,
+    /// Nothing more comes after so many of them.
+    stalls: AtomicUsize,
+}
+
+/// A link that breaks after so many bytes of each connection.
+fn breaking_link(to: u16, after: usize) -> Arc<Link> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let resumed = Arc::new(AtomicUsize::new(0));
-    let seen = resumed.clone();
+    let link = Arc::new(Link {
+        port: listener.local_addr().unwrap().port(),
+        resumed: AtomicUsize::new(0),
+        served: AtomicUsize::new(0),
+        stalls: AtomicUsize::new(usize::MAX),
+    });
+    let of_threads = link.clone();
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
             let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else { continue };
             let (asks, mut asked) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-            let seen = seen.clone();
+            let link = of_threads.clone();
+            let same = of_threads.clone();
             thread::spawn(move || {
                 for line in BufReader::new(asks).split(b'\n').map_while(Result::ok) {
-                    seen.fetch_add(usize::from(is_range(&line)), Ordering::Relaxed);
+                    link.resumed.fetch_add(usize::from(is_range(&line)), Ordering::Relaxed);
                     let _ = asked.write_all(&[line.as_slice(), b"\n"].concat());
                 }
                 let _ = asked.shutdown(Shutdown::Both);
             });
             thread::spawn(move || {
-                let _ = std::io::copy(&mut (&far).take(after), &mut &near);
+                same.serve(&far, &near, after);
                 let _ = near.shutdown(Shutdown::Both);
                 let _ = far.shutdown(Shutdown::Both);
             });
         }
     });
-    (port, resumed)
+    link
+}
+
+impl Link {
+    fn serve(&self, mut far: &TcpStream, mut near: &TcpStream, after: usize) {
+        let (mut block, mut sent) = ([0; 16 << 10], 0);
+        while sent < after {
+            while self.served.load(Ordering::Relaxed) >= self.stalls.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(5));
+            }
+            let Ok(count @ 1..) = far.read(&mut block) else { return };
+            if near.write_all(&block[..count]).is_err() {
+                return;
+            }
+            sent += count;
+            self.served.fetch_add(count, Ordering::Relaxed);
+        }
+    }
 }
 
 fn is_range(line: &[u8]) -> bool {
     line.to_ascii_lowercase().starts_with(b"range: bytes=")
+}
+
+fn skopeo(bench: &Bench, arguments: &[&str]) -> String {
+    let output = Command::new("skopeo").args(arguments).current_dir(&bench.dir).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+/// The image into the registry; its address.
+fn push(bench: &Bench, registry: &Registry) -> String {
+    let remote = format!("docker://127.0.0.1:{}/group/web:1.0", registry.port);
+    let options = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
+    skopeo(bench, &[options.as_slice(), &["oci:layout:1.0", &remote]].concat());
+    remote
+}
+
+#[test]
+fn an_image_goes_on_coming_after_a_power_cut() {
+    let mut bench = Bench::new();
+    let layout = layout(&bench);
+    let registry = Registry::start(&bench.dir);
+    push(&bench, &registry);
+    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap().flatten();
+    let largest = blobs.map(|blob| blob.metadata().unwrap().len()).max().unwrap();
+    let largest = usize::try_from(largest).unwrap();
+
+    let link = breaking_link(registry.port, usize::MAX);
+    link.stalls.store(largest / 2, Ordering::Relaxed);
+    let address = format!("oci+http://127.0.0.1:{}/group/web:1.0", link.port);
+    bench.ask(&["install", &address, "--dangerous", "--no-wait"]);
+    bench.until("half of it came", |b| {
+        let folder = fs::read_dir(b.dir.join("data/snaps/blobs")).into_iter().flatten().flatten();
+        let kept: u64 = folder.map(|blob| blob.metadata().map_or(0, |found| found.len())).sum();
+        usize::try_from(kept).unwrap() > largest / 3
+    });
+    bench.kill();
+    link.stalls.store(usize::MAX, Ordering::Relaxed);
+    bench.boot();
+    bench.ask(&["watch", "--last=install"]);
+    says(&bench, &SAYS);
+    let served = link.served.load(Ordering::Relaxed);
+    assert!(served < largest + largest / 3, "{served} bytes came, the layer has {largest}");
+    assert!(link.resumed.load(Ordering::Relaxed) > 0);
+    bench.until("nothing is left of it", |b| !b.dir.join("data/snaps/blobs").exists());
 }
 
 #[test]
@@ -213,18 +290,10 @@ fn an_image_comes_from_a_registry_over_a_link_that_breaks() {
     let bench = Bench::new();
     layout(&bench);
     let registry = Registry::start(&bench.dir);
-    let skopeo = |arguments: &[&str]| {
-        let output = Command::new("skopeo").args(arguments).current_dir(&bench.dir).output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_string()
-    };
-    let remote = format!("docker://127.0.0.1:{}/group/web:1.0", registry.port);
-    let options = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
-    skopeo(&[options.as_slice(), &["oci:layout:1.0", &remote]].concat());
+    let remote = push(&bench, &registry);
 
-    let (port, resumed) = breaking_link(registry.port, 300_000);
-    let address = format!("oci+http://127.0.0.1:{port}/group/web");
+    let link = breaking_link(registry.port, 300_000);
+    let address = format!("oci+http://127.0.0.1:{}/group/web", link.port);
     assert_eq!(bench.refused(&["install", &address]).0, "snap-unsigned");
     let (code, why) = bench.refused(&["install", &format!("{address}:2"), "--dangerous"]);
     assert!(code == "download" && why.contains("status 404"), "{code}: {why}");
@@ -233,10 +302,11 @@ fn an_image_comes_from_a_registry_over_a_link_that_breaks() {
     let done = bench.ask(&["install", &tagged, "--dangerous"])["ok"].clone();
     assert_eq!(done, "web installed 1.0 (revision 1) (not signed)");
     says(&bench, &SAYS);
-    let times = resumed.load(Ordering::Relaxed);
+    let times = link.resumed.load(Ordering::Relaxed);
     assert!(times >= 2, "went on {times} times in the middle");
 
-    let digest = skopeo(&["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &remote]);
+    let digest =
+        skopeo(&bench, &["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &remote]);
     let pinned = format!("{address}:1.0@{digest}");
     let done = bench.ask(&["refresh", &pinned, "--dangerous"])["ok"].clone();
     assert_eq!(done, "web refreshed to 1.0 (revision 2) (not signed)");
