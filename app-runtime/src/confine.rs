@@ -1,6 +1,7 @@
 //! An app as a [`Confinement`] and a [`Process`].
 
 use crate::{
+    content::{self, Offer},
     error::Result,
     inside,
     interface::{Granted, Network},
@@ -48,6 +49,8 @@ pub struct Place {
     pub cookie: String,
     /// The files of its base, which are its root; absent: its own are.
     pub base: Option<PathBuf>,
+    /// What other snaps share with it.
+    pub content: Vec<Offer>,
 }
 
 impl Place {
@@ -124,8 +127,11 @@ pub fn confinement(
             executable: false,
         });
     }
-    let (layouts, held) = layouts::mounts(paths, snap, place)?;
+    let (layouts, mut held) = layouts::mounts(paths, snap, place)?;
     confinement.mounts.extend(layouts);
+    let (shared, open) = content::mounts(paths, snap, place.revision, &place.content)?;
+    confinement.mounts.extend(shared);
+    held.extend(open);
     let unless_missing = |controller| !place.missing.contains(&controller);
     confinement.cgroup = Some(CgroupPlace {
         path: paths.service_cgroup(service),

@@ -2,6 +2,7 @@
 //! which services start.
 
 use crate::{
+    content,
     error::{Error, Result},
     manager::Manager,
     meta::Snap,
@@ -99,7 +100,16 @@ impl Manager {
         let state = self.state.borrow();
         let of = |name: &String| {
             let snap = self.snap(name)?;
-            Some(self.interfaces.connections(&snap, &state.settings_of(name)))
+            let settings = state.settings_of(name);
+            let mut all = self.interfaces.connections(&snap, &settings);
+            let offers = self.offers(&snap, &settings);
+            for found in all.iter_mut().filter(|found| found.interface == content::INTERFACE) {
+                let offer = offers.iter().find(|offer| offer.plug == found.plug.plug);
+                found.connected = offer.is_some();
+                let whose = offer.map(|offer| format!("provider={}", offer.provider));
+                found.attributes = whose.into_iter().collect();
+            }
+            Some(all)
         };
         Ok(names.iter().filter_map(of).flatten().collect())
     }

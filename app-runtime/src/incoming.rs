@@ -6,7 +6,7 @@ use crate::{
     disk::{Disk, Partition},
     error::{Context, Error, Result},
     layouts,
-    meta::{Snap, invalid, support},
+    meta::{Snap, invalid},
     mounting,
     paths::Paths,
     settings::Config,
@@ -82,9 +82,6 @@ fn accept_copy(
     if checked.name.as_ref().is_some_and(|name| *name != snap.name) {
         let why = format!("{what}: signed for another name than {}", snap.name);
         return Err(Error::refused("snap-signature", why));
-    }
-    if let Some(refusal) = support::not_honoured(&snap) {
-        return Err(refusal);
     }
     if checked.digest.is_none() {
         let file = File::open(copy).at("open", copy)?;

@@ -10,6 +10,7 @@
 //! What is granted lacks no attribute: one that nobody gave keeps a plug from being granted.
 
 use crate::{
+    content,
     error::{Context, Error, Result},
     meta::Snap,
     settings::Settings,
@@ -255,7 +256,9 @@ impl Interfaces {
         given: &BTreeMap<String, serde_json::Value>,
     ) -> Result<(BTreeMap<String, Given>, Vec<String>)> {
         let interface = self.of(snap, plug)?;
-        let own = snap.plugs.get(plug).map(|plug| &plug.attributes);
+        // What a plug of content says was checked with the file, and is for `content`.
+        let own = snap.plugs.get(plug).filter(|_| interface.name != content::INTERFACE);
+        let own = own.map(|plug| &plug.attributes);
         let names = own.into_iter().flat_map(BTreeMap::keys).chain(given.keys());
         if let Some(name) = names.into_iter().find(|n| !interface.attributes.contains_key(*n)) {
             let why = format!("{}:{plug}: {} knows no attribute {name}", snap.name, interface.name);

@@ -23,9 +23,14 @@ use std::{
 
 /// Where one of a snap's directories is on the device.
 pub fn base(paths: &Paths, snap: &str, place: &Place, base: Base) -> PathBuf {
+    of_revision(paths, snap, place.revision, base)
+}
+
+/// The same of any revision.
+pub fn of_revision(paths: &Paths, snap: &str, revision: u32, base: Base) -> PathBuf {
     match base {
-        Base::Snap => paths.mount(snap, place.revision),
-        Base::Data => paths.revision_data(snap, place.revision),
+        Base::Snap => paths.mount(snap, revision),
+        Base::Data => paths.revision_data(snap, revision),
         Base::Common => paths.common(snap),
     }
 }

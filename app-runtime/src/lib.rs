@@ -15,7 +15,7 @@
 //! | [`beneath`] | files of a snap's own, opened without being led out of it |
 //! | [`mutant`] | bugs put in on purpose, for the simulator |
 //! | [`settings`], `decided`, [`interface`] | what people and the snap decided; what plugs may grant |
-//! | [`confine`], [`layouts`] | what an app is granted and sees, as a `sandbox::Confinement` |
+//! | [`confine`], [`layouts`], [`content`] | what an app is granted and sees, as a `sandbox::Confinement` |
 //! | [`hooks`], [`inside`] | programs of a snap that changes run; `snapctl` as apps and hooks see it |
 //! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
 //! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
@@ -29,6 +29,7 @@
 pub mod beneath;
 pub mod change;
 pub mod confine;
+pub mod content;
 pub mod data;
 mod decided;
 pub mod disk;

@@ -3,6 +3,7 @@
 use crate::{
     change::{keep, run::World},
     confine::{self, Place},
+    content::{self, Offer},
     disk::{Disk, Partition},
     error::{Context, Error, Result},
     hooks::{self, Hooks},
@@ -13,7 +14,7 @@ use crate::{
     paths::Paths,
     quota, rebuild, ring,
     service::{self, Service},
-    settings::Edit,
+    settings::{Edit, Settings},
     state::{Role, State},
     transact::Abort,
     verify,
@@ -142,6 +143,7 @@ impl Manager {
             }
             self.start_those(|_| true).await;
         }
+        self.follow_content().await;
     }
 
     async fn start_those(&self, wanted: impl Fn(&str) -> bool) {
@@ -227,6 +229,8 @@ impl Manager {
                 missing: self.missing.clone(),
                 quota: settings.quota.clone(),
                 cookie: hooks::cookie()?,
+                // Known once its snap.yaml is read.
+                content: Vec::new(),
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
                     Role::Alone | Role::Base => None,
@@ -242,6 +246,7 @@ impl Manager {
             let why = format!("{name}: the file is a snap named {}", snap.name);
             return Err(Error::refused("snap-corrupt", why));
         }
+        let place = Place { content: self.offers(&snap, &settings), ..place };
         quota::make(&self.paths, name, &place.quota)?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
         let mut tasks: Vec<JoinHandle<()>> =
@@ -258,6 +263,32 @@ impl Manager {
         self.running.borrow_mut().insert(name.into(), Running { snap, place, services, tasks });
         self.broken.borrow_mut().remove(name);
         Ok(())
+    }
+
+    /// What other snaps that are active share with one.
+    pub(crate) fn offers(&self, snap: &Snap, settings: &Settings) -> Vec<Offer> {
+        let running = self.running.borrow();
+        let active: Vec<content::Active> =
+            running.values().map(|r| (r.snap.clone(), r.place.revision)).collect();
+        content::offers(snap, settings, &active)
+    }
+
+    /// Starts those anew whose content is not what it was: who shares it came, changed, or left.
+    pub(crate) async fn follow_content(&self) {
+        let names: Vec<String> = self.running.borrow().keys().cloned().collect();
+        for name in names {
+            let Some(snap) = self.snap(&name) else { continue };
+            let settings = self.state.borrow().settings_of(&name);
+            let now = self.offers(&snap, &settings);
+            if self.place(&name).is_ok_and(|place| place.content == now) {
+                continue;
+            }
+            self.deactivate(&name).await;
+            if let Err(error) = self.start(&name, false).await {
+                eprintln!("{name}: {}: {error}", error.code());
+                self.broken.borrow_mut().insert(name, error.to_string());
+            }
+        }
     }
 
     /// Where the files of a base are, which is active.

@@ -111,6 +111,7 @@ impl Manager {
         tokio::task::spawn_local(async move {
             let ended = run::run(&*manager, id).await;
             manager.hold_to_quotas();
+            manager.follow_content().await;
             drop(turn);
             ended
         })

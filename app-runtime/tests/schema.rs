@@ -91,7 +91,6 @@ const SERVICES: [(&str, &str); 33] = [
 fn becomes(yaml: &str) -> &'static str {
     match meta::parse(yaml) {
         Err(_) => "refused",
-        Ok(snap) if support::not_honoured(&snap).is_some() => "not yet",
         Ok(snap) if !support::told(&snap).is_empty() => "told",
         Ok(_) => "honoured",
     }

@@ -50,7 +50,7 @@ fn without_a_network_or_a_broker_the_gateway_stays_up_and_says_so() -> Result {
     // Plugged in, it enrols and is healthy.
     let mut gateway = gateway.network(Network::Plugged);
     gateway.power_on()?;
-    gateway.wait_healthy()?;
+    gateway.wait_healthy_at_last()?;
     let device = fleet.wait_enrolled("lost")?;
 
     // The server goes away: the gateway stays; the server comes back: the gateway does too.

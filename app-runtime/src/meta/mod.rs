@@ -9,7 +9,7 @@
 //! | [`names`], [`places`] | what may be a name, a version, a command, a path of the snap's own |
 //! | `checks` | what the fields must hold together |
 //! | [`order`] | in which order the services of a snap start |
-//! | [`support`] | what is understood and not honoured yet, refused, or only told |
+//! | [`support`] | what is refused, or only told |
 
 pub mod app;
 mod checks;

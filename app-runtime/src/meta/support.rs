@@ -1,9 +1,9 @@
-//! What of the schema is not honoured: refused for good ([`check`]), understood but not honoured
-//! yet ([`not_honoured`]), or for people and desktops only ([`told`]). Everything else is honoured.
-//! docs/reference/snap-yaml.md has a row for each field; a test holds it to this code.
+//! What of the schema is not honoured: refused ([`check`]), or for people and desktops only
+//! ([`told`]). Everything else is honoured. docs/reference/snap-yaml.md has a row for each field; a
+//! test holds it to this code.
 
 use super::{app::RefreshMode, invalid, snap::Snap};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What `assumes` may name: snapd's features that are here as well.
 const FEATURES: [&str; 5] =
@@ -54,24 +54,6 @@ pub(super) fn check(snap: &Snap) -> Result<()> {
 fn is_version(feature: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     feature.strip_prefix("snapd").is_some_and(|version| version.split('.').all(number))
-}
-
-/// What is understood and checked, but not honoured yet: a snap that has it is not installed, so
-/// that nothing is silently dropped. Call it once all hooks are known.
-pub fn not_honoured(snap: &Snap) -> Option<Error> {
-    let refuse = |field: String, why: &str| {
-        let message = format!("{}: snap.yaml: {field}: not honoured yet: {why}", snap.name);
-        Some(Error::refused("snap-not-honoured", message))
-    };
-    let shared = [("plugs", &snap.plugs), ("slots", &snap.slots)];
-    for (kind, map) in shared {
-        let content = |name: &str| map.get(name).and_then(|plug| plug.interface.as_deref());
-        let found = map.keys().find(|name| content(name).unwrap_or(name) == "content");
-        if let Some(name) = found {
-            return refuse(format!("{kind}.{name}"), "content is not shared between snaps");
-        }
-    }
-    None
 }
 
 /// What is accepted although nothing here looks at it, each with the reason: told at the install.

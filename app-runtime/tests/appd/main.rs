@@ -6,6 +6,7 @@ mod bases;
 mod bench;
 mod changes;
 mod connections;
+mod content;
 mod damage;
 mod debian;
 mod foreign;

@@ -1,0 +1,106 @@
+//! Files that one snap shares with another.
+
+use crate::{
+    bench::{Bench, app_key},
+    snap::{Snap, sign, squash},
+};
+use protocol::snap::ALIGN;
+use serde_json::json;
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+const READS: &str = "#!/bin/sh
+busybox cat $SNAP/shared/text 2>/dev/null || echo nothing
+echo x 2>/dev/null > $SNAP/shared/text || echo read-only
+busybox ls -A $SNAP_COMMON/other 2>/dev/null
+while true; do busybox sleep 0.1; done
+";
+
+fn signed(bench: &Bench, snap: &Snap, change: impl Fn(&Path)) -> String {
+    let tree = snap.tree(&bench.dir);
+    change(&tree);
+    let mut image = squash(&tree, "zstd");
+    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
+    let name = snap.yaml.lines().next().unwrap().trim_start_matches("name: ");
+    let path = bench.dir.join(format!("{name}.snap"));
+    fs::write(&path, sign(image, &app_key(), None)).unwrap();
+    path.display().to_string()
+}
+
+fn reader(bench: &Bench) -> String {
+    let mut snap = Snap::new("reader", "1", READS);
+    snap.yaml += "plugs:
+  text: {interface: content, content: words, target: $SNAP/shared}
+  data: {interface: content, content: out, target: $SNAP_COMMON/other}
+";
+    signed(bench, &snap, |tree| fs::create_dir(tree.join("shared")).unwrap())
+}
+
+/// Shares a folder of its own, and what it says is one of its data.
+fn store(bench: &Bench, name: &str, version: &str) -> String {
+    let mut snap = Snap::new(name, version, "");
+    snap.yaml = format!(
+        "name: {name}\nversion: '{version}'\nsummary: shares\nslots:\n\
+         \x20 words: {{interface: content, content: words, read: [share]}}\n\
+         \x20 out: {{interface: content, content: out, write: [$SNAP_COMMON/out]}}\n"
+    );
+    signed(bench, &snap, |tree| {
+        fs::create_dir(tree.join("share")).unwrap();
+        fs::write(tree.join("share/text"), format!("{name} {version}\n")).unwrap();
+    })
+}
+
+#[test]
+fn a_snap_reads_what_another_shares_and_follows_it() {
+    let mut bench = Bench::new();
+    bench.ask(&["install", &reader(&bench)]);
+    let firsts = |bench: &Bench| -> Vec<String> {
+        let lines = bench.output("reader.main");
+        lines.into_iter().filter(|line| line != "read-only" && line != "inner").collect()
+    };
+    let says = |bench: &Bench, expected: &[&str]| {
+        let what = format!("{expected:?}");
+        bench.until(&what, |b| b.snapctl(&["logs", "reader.main"]).0 == 0 && firsts(b) == expected);
+    };
+    says(&bench, &["nothing"]);
+    bench.ask(&["install", &store(&bench, "store", "1")]);
+    says(&bench, &["nothing", "store 1"]);
+    bench.ask(&["refresh", &store(&bench, "store", "2")]);
+    says(&bench, &["nothing", "store 1", "store 2"]);
+    bench.ask(&["disconnect", "reader:text"]);
+    says(&bench, &["nothing", "store 1", "store 2", "nothing"]);
+
+    // Of two that offer it, a person chooses; of the other plug, nobody: it is started anew.
+    bench.ask(&["install", &store(&bench, "depot", "7")]);
+    bench.ask(&["connect", "reader:text", "provider=depot"]);
+    let after = ["nothing", "store 1", "store 2", "nothing", "nothing", "depot 7"];
+    says(&bench, &after);
+    let text = &bench.ask(&["connections", "reader"])[1];
+    assert_eq!(
+        (&text["connected"], &text["attributes"]),
+        (&json!(true), &json!(["provider=depot"]))
+    );
+    assert!(bench.output("reader.main").iter().all(|line| line != "x"));
+    bench.kill();
+    bench.boot();
+    says(&bench, &[&after[..], &["depot 7"]].concat());
+    bench.ask(&["remove", "--purge", "depot"]);
+    says(&bench, &[&after[..], &["depot 7", "nothing"]].concat());
+}
+
+#[test]
+fn a_link_in_what_is_shared_leads_nobody_out() {
+    let bench = Bench::new();
+    bench.ask(&["install", &store(&bench, "store", "1")]);
+    let common = bench.dir.join("data/snaps/data/store/common");
+    fs::create_dir_all(common.join("etc")).unwrap();
+    fs::write(common.join("etc/inner"), "").unwrap();
+    // The provider's own `etc`, not the machine's.
+    symlink("/etc", common.join("out")).unwrap();
+    for folder in ["etc", ""] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(common.join(folder), mode).unwrap();
+    }
+    bench.ask(&["install", &reader(&bench)]);
+    bench.until("it looked", |b| b.output("reader.main").contains(&"inner".to_string()));
+    assert!(!bench.output("reader.main").iter().any(|line| line == "passwd"));
+}
