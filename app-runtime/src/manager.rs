@@ -325,8 +325,13 @@ impl Manager {
             return Ok(());
         }
         let mut state = self.state.borrow().clone();
-        let mut settings = state.settings_of(name);
+        let before = state.settings_of(name);
+        let mut settings = before.clone();
         settings.apply(edits)?;
+        // What is so already is not written again.
+        if settings == before {
+            return Ok(());
+        }
         state.settle(name, settings);
         self.commit(state)
     }

@@ -1,6 +1,6 @@
 //! What comes of a question from inside a snap.
 
-use super::words::Asked;
+use super::{Pen, WRITING, words::Asked};
 use crate::{
     error::{Error, Result},
     hooks::Queued,
@@ -14,6 +14,7 @@ use std::{
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
 };
+use tokio::time::sleep;
 
 /// Not done, or not so.
 const NO: u8 = 1;
@@ -24,6 +25,7 @@ struct Asker<'a> {
     snap: &'a str,
     /// Of the hook, when it is one.
     cookie: &'a str,
+    pen: &'a Pen,
 }
 
 /// Does what is asked, and says what `snapctl` prints.
@@ -31,9 +33,10 @@ pub async fn answer(
     manager: &Rc<Manager>,
     snap: &str,
     cookie: &str,
+    pen: &Pen,
     asked: Asked,
 ) -> InsideResponse {
-    let asker = Asker { manager, snap, cookie };
+    let asker = Asker { manager, snap, cookie, pen };
     match asker.carry_out(asked).await {
         Ok(response) => response,
         Err(error) => {
@@ -54,17 +57,17 @@ impl Asker<'_> {
     async fn carry_out(&self, asked: Asked) -> Result<InsideResponse> {
         match asked {
             Asked::Get { keys, typed, document } => self.get(&keys, typed, document),
-            Asked::Set(edits) => self.decide(edits).map(|()| done()),
+            Asked::Set(edits) => self.decide(edits).await.map(|()| done()),
             Asked::Services(names) => self.services(&names),
             Asked::Start(names, enable) => {
                 if enable {
-                    self.startup(&names, true)?;
+                    self.startup(&names, true).await?;
                 }
                 self.act(&names, Queued::Start).await
             }
             Asked::Stop(names, disable) => {
                 if disable {
-                    self.startup(&names, false)?;
+                    self.startup(&names, false).await?;
                 }
                 self.act(&names, Queued::Stop).await
             }
@@ -130,7 +133,7 @@ impl Asker<'_> {
     }
 
     /// A hook's decisions wait for its end; a service's hold at once.
-    fn decide(&self, edits: Vec<Edit>) -> Result<()> {
+    async fn decide(&self, edits: Vec<Edit>) -> Result<()> {
         let mut settings = self.manager.state.borrow().settings_of(self.snap);
         let of_hook = self.manager.hooks.with(self.snap, self.cookie, |hook| {
             let all = [hook.edits.clone(), edits.clone()].concat();
@@ -139,14 +142,19 @@ impl Asker<'_> {
         });
         match of_hook {
             Some(decided) => decided,
-            None => self.manager.decide(self.snap, &edits),
+            None => {
+                let _writes = self.pen.lock().await;
+                let decided = self.manager.decide(self.snap, &edits);
+                sleep(WRITING).await;
+                decided
+            }
         }
     }
 
-    fn startup(&self, names: &[String], on: bool) -> Result<()> {
+    async fn startup(&self, names: &[String], on: bool) -> Result<()> {
         let services = self.find(names)?;
         let edits = services.iter().map(|service| Edit::Startup(service.app().into(), on));
-        self.decide(edits.collect())
+        self.decide(edits.collect()).await
     }
 
     /// Services of the asker's own snap.

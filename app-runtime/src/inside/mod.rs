@@ -7,7 +7,8 @@
 //! | `answer` | what is done, what is printed |
 //!
 //! What always holds: an app asks about its own snap and changes nothing else; a flood of questions
-//! keeps only its own snap waiting; what is sent is bounded.
+//! keeps only its own snap waiting, and is answered by a bounded number at a time; what is sent is
+//! bounded, and so is how often a service has the configuration written to the card.
 
 mod answer;
 mod words;
@@ -19,10 +20,11 @@ use crate::{
 };
 use protocol::control::{InsideRequest, InsideResponse, read_frame, write_frame};
 use sandbox::Mount;
-use std::{fs, io, os::unix::fs::PermissionsExt, rc::Rc, time::Duration};
+use std::{fs, io, os::unix::fs::PermissionsExt, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    sync::{Mutex, Semaphore},
     time::{sleep, timeout},
 };
 
@@ -36,6 +38,13 @@ const MAX_QUESTION: usize = 128 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two questions of one snap, at least.
 const PACE: Duration = Duration::from_millis(2);
+/// Questions of one snap that are answered at a time; more wait.
+const PLACES: usize = 8;
+/// Between two changes of its configuration by services, at least.
+const WRITING: Duration = Duration::from_millis(200);
+
+/// Who writes for the services of a snap.
+type Pen = Rc<Mutex<()>>;
 
 /// What an app sees of it.
 pub fn mounts(paths: &Paths, snap: &str) -> Vec<Mount> {
@@ -71,15 +80,18 @@ pub fn listen(paths: &Paths, snap: &str, uid: u32) -> Result<UnixListener> {
 
 /// Answers the questions of a snap, for ever.
 pub async fn serve(listener: UnixListener, manager: Rc<Manager>, snap: String) {
+    let (places, pen) = (Arc::new(Semaphore::new(PLACES)), Pen::default());
     loop {
+        let Ok(one) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 // One that waits for its services to stop must not keep a second one from asking.
-                let (manager, snap) = (manager.clone(), snap.clone());
+                let (manager, snap, pen) = (manager.clone(), snap.clone(), pen.clone());
                 tokio::task::spawn_local(async move {
-                    if let Err(error) = converse(stream, &manager, &snap).await {
+                    if let Err(error) = converse(stream, &manager, &snap, &pen).await {
                         eprintln!("{snap}: snapctl: {error}");
                     }
+                    drop(one);
                 });
             }
             Err(error) => {
@@ -91,7 +103,12 @@ pub async fn serve(listener: UnixListener, manager: Rc<Manager>, snap: String) {
     }
 }
 
-async fn converse(mut stream: UnixStream, manager: &Rc<Manager>, snap: &str) -> io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    manager: &Rc<Manager>,
+    snap: &str,
+    pen: &Pen,
+) -> io::Result<()> {
     let mut frame = vec![0; 4];
     timeout(PATIENCE, stream.read_exact(&mut frame)).await??;
     let length = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
@@ -102,7 +119,7 @@ async fn converse(mut stream: UnixStream, manager: &Rc<Manager>, snap: &str) -> 
     timeout(PATIENCE, stream.read_exact(&mut frame[4..])).await??;
     let request: InsideRequest = read_frame(&mut frame.as_slice())?;
     let response = match words::parse(&request.words) {
-        Ok(asked) => answer::answer(manager, snap, &request.cookie, asked).await,
+        Ok(asked) => answer::answer(manager, snap, &request.cookie, pen, asked).await,
         Err(why) => InsideResponse { code: 1, out: String::new(), err: format!("error: {why}\n") },
     };
     let mut frame = Vec::new();

@@ -205,6 +205,34 @@ fn an_app_asks_about_its_own_snap_and_changes_nothing_else() {
     assert_eq!([state("main"), state("second")], ["inactive", "active"]);
 }
 
+/// Opens more connections than are answered at a time, says in each that much follows, and waits.
+const FLOOD: &str = "my @all;
+for (1..200) {
+    socket(my $one, 1, 1, 0) or die;
+    connect($one, pack('S a*', 1, '/run/snapd-snap.socket')) or last;
+    syswrite($one, pack('V', 100_000));
+    push @all, $one;
+}
+$| = 1;
+print scalar(@all), \" open\n\";
+sleep 1000;
+";
+
+#[test]
+fn a_snap_that_floods_its_socket_keeps_nobody_else_waiting() {
+    let bench = Bench::new();
+    bench.install(&Snap::perl("flooding", "", FLOOD).signed(&bench.dir));
+    bench.until("it floods", |b| b.output("flooding.main").iter().any(|l| l.ends_with(" open")));
+    // The administrator and another snap are served at once.
+    bench.install(&hooked(
+        &Snap::new("hooked", "1", WAITS),
+        &bench.dir,
+        &[("configure", "snapctl get a")],
+    ));
+    bench.ask(&["set", "hooked", "a=1"]);
+    assert_eq!(bench.service("flooding.main")["state"], "active");
+}
+
 #[test]
 fn a_service_that_does_not_start_with_its_snap_waits_to_be_asked() {
     let bench = Bench::new();
