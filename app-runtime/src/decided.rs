@@ -2,19 +2,19 @@
 //! which services start.
 
 use crate::{
+    change::plan,
     content,
     error::{Error, Result},
     manager::Manager,
     meta::Snap,
     quota, service,
-    settings::{self, Edit},
+    settings::{self, Edit, Settings},
 };
 use protocol::{
     change::{ConnectionInfo, InterfaceInfo, Order, QuotaInfo},
     control::AppResponse,
 };
 use sandbox::cgroup;
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -26,12 +26,7 @@ impl Manager {
         match order {
             Order::Connect { plug, attributes } => {
                 let snap = self.readable(&plug.snap)?;
-                let mut given = BTreeMap::new();
-                for (name, text) in attributes {
-                    let value = serde_json::from_str(text)
-                        .map_err(|error| Error::refused("bad-request", error))?;
-                    given.insert(name.clone(), value);
-                }
+                let given = plan::settings::given(attributes)?;
                 self.interfaces.check_connection(&snap, &plug.plug, &given)
             }
             Order::Disconnect { plug } => {
@@ -78,17 +73,22 @@ impl Manager {
             [key] => settings::get(&config, key)?.cloned().ok_or_else(|| {
                 Error::refused("no-option", format!("snap {name:?} has no {key:?} configuration"))
             })?,
-            keys => {
-                let mut found = serde_json::Map::new();
-                for key in keys {
-                    if let Some(value) = settings::get(&config, key)? {
-                        found.insert(key.clone(), value.clone());
-                    }
-                }
-                Value::Object(found)
-            }
+            keys => settings::document(&config, keys)?,
         };
         Ok(AppResponse::Config(value.to_string()))
+    }
+
+    /// What became of each plug of a snap that is active.
+    pub(crate) fn plugs(&self, snap: &Snap, settings: &Settings) -> Vec<ConnectionInfo> {
+        let mut all = self.interfaces.connections(snap, settings);
+        let offers = self.offers(snap, settings);
+        for found in all.iter_mut().filter(|found| found.interface == content::INTERFACE) {
+            let offer = offers.iter().find(|offer| offer.plug == found.plug.plug);
+            found.connected = offer.is_some();
+            let whose = offer.map(|offer| format!("provider={}", offer.provider));
+            found.attributes = whose.into_iter().collect();
+        }
+        all
     }
 
     /// Plugs of all snaps that are active, or of one.
@@ -100,16 +100,7 @@ impl Manager {
         let state = self.state.borrow();
         let of = |name: &String| {
             let snap = self.snap(name)?;
-            let settings = state.settings_of(name);
-            let mut all = self.interfaces.connections(&snap, &settings);
-            let offers = self.offers(&snap, &settings);
-            for found in all.iter_mut().filter(|found| found.interface == content::INTERFACE) {
-                let offer = offers.iter().find(|offer| offer.plug == found.plug.plug);
-                found.connected = offer.is_some();
-                let whose = offer.map(|offer| format!("provider={}", offer.provider));
-                found.attributes = whose.into_iter().collect();
-            }
-            Some(all)
+            Some(self.plugs(&snap, &state.settings_of(name)))
         };
         Ok(names.iter().filter_map(of).flatten().collect())
     }
@@ -137,16 +128,6 @@ impl Manager {
         Ok(all.filter(|info| name.is_some() || !info.quota.is_none()).collect())
     }
 
-    /// Running groups are bounded as was decided.
-    pub(crate) fn hold_to_quotas(&self) {
-        let state = self.state.borrow();
-        for name in state.snaps.keys() {
-            if let Err(error) = quota::change(&self.paths, name, &state.settings_of(name).quota) {
-                eprintln!("{name}: {error}");
-            }
-        }
-    }
-
     /// Services start with their snap or do not, and are started or stopped now.
     pub async fn startup(&self, name: &str, on: bool) -> Result<AppResponse> {
         let services = self.find(name)?;
@@ -154,11 +135,7 @@ impl Manager {
         let edits: Vec<Edit> = services.iter().map(|s| Edit::Startup(s.app().into(), on)).collect();
         self.decide(snap, &edits)?;
         match on {
-            true => {
-                for service in services {
-                    service.start().await?;
-                }
-            }
+            true => service::start(&services).await?,
             false => service::stop(&services).await,
         }
         let done = if on { "started and enabled" } else { "stopped and disabled" };

@@ -8,9 +8,11 @@ use crate::{
     confine::{self, Who},
     error::{Context, Error, Result},
     manager::Manager,
+    meta::{Snap, hook::Hook},
     output::Output,
     pidfd::Watched,
-    ring, service,
+    ring,
+    service::{self, Service},
     settings::Edit,
 };
 use protocol::control::HealthInfo;
@@ -43,19 +45,33 @@ pub struct Running {
     pub hook: String,
     /// What it decided so far.
     pub edits: Vec<Edit>,
-    /// What is to be done to services when it has ended.
-    pub queued: Vec<Queued>,
+    /// What is to be done to which services when it has ended.
+    pub queued: Vec<(Action, String)>,
 }
 
-/// Something that a hook asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Queued {
-    /// Start these services.
-    Start(String),
-    /// Stop them.
-    Stop(String),
-    /// Stop and start them.
-    Restart(String),
+/// Something that is done to services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// They are started.
+    Start,
+    /// They are stopped.
+    Stop,
+    /// They are stopped and started.
+    Restart,
+}
+
+impl Action {
+    /// Does it.
+    pub async fn perform(self, services: &[Rc<Service>]) -> Result<()> {
+        match self {
+            Action::Start => service::start(services).await,
+            Action::Stop => {
+                service::stop(services).await;
+                Ok(())
+            }
+            Action::Restart => service::restart(services).await,
+        }
+    }
 }
 
 /// Hooks that run, and what snaps said of their health.
@@ -105,14 +121,12 @@ impl Manager {
     /// Runs a hook of what is current, if it has it; what it decided.
     pub(crate) async fn run_hook(&self, name: &str, hook: &str) -> Result<Vec<Edit>> {
         self.make_active(name).await?;
-        let has = self.snap(name).is_some_and(|snap| snap.hooks.contains_key(hook));
-        if !has {
-            return Ok(Vec::new());
-        }
+        let Some(snap) = self.snap(name) else { return Ok(Vec::new()) };
+        let Some(definition) = snap.hooks.get(hook) else { return Ok(Vec::new()) };
         let cookie = cookie()?;
         let running = Running { snap: name.into(), hook: hook.into(), ..Running::default() };
         self.hooks.running.borrow_mut().insert(cookie.clone(), running);
-        let ended = self.execute(name, hook, &cookie).await;
+        let ended = self.execute(&snap, (hook, definition), &cookie).await;
         let running = self.hooks.running.borrow_mut().remove(&cookie).unwrap_or_default();
         match ended {
             // What is removed is removed, whatever it says.
@@ -124,44 +138,31 @@ impl Manager {
         }
         // Before the services start there is nothing to do to them.
         if matches!(hook, "configure" | CHECK_HEALTH) {
-            for queued in &running.queued {
-                self.carry_out_queued(queued).await?;
+            for (action, services) in &running.queued {
+                let mut services = self.find(services)?;
+                // A hook restarts what it finds running.
+                services.retain(|service| *action != Action::Restart || service.is_up());
+                action.perform(&services).await?;
             }
         }
         Ok(running.edits)
     }
 
-    async fn carry_out_queued(&self, queued: &Queued) -> Result<()> {
-        match queued {
-            Queued::Start(name) => {
-                for service in self.find(name)? {
-                    service.start().await?;
-                }
-            }
-            Queued::Stop(name) => service::stop(&self.find(name)?).await,
-            Queued::Restart(name) => {
-                let services = self.find(name)?;
-                let up: Vec<_> = services.into_iter().filter(|service| service.is_up()).collect();
-                service::stop(&up).await;
-                for service in up {
-                    service.start().await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Runs it to its end.
-    async fn execute(&self, name: &str, hook: &str, cookie: &str) -> Result<()> {
-        let Some(snap) = self.snap(name) else { return Err(Error::not_installed(name)) };
-        let Some(definition) = snap.hooks.get(hook) else { return Ok(()) };
+    async fn execute(
+        &self,
+        snap: &Snap,
+        (hook, definition): (&str, &Hook),
+        cookie: &str,
+    ) -> Result<()> {
+        let name = snap.name.as_str();
         let place = self.place(name)?;
         let settings = self.state.borrow().settings_of(name);
         let plugs = snap.plugs_of(&definition.plugs);
-        let granted = self.interfaces.grant(&snap, plugs, &settings)?;
+        let granted = self.interfaces.grant(snap, plugs, &settings)?;
         let unit = format!("{name}.hook.{hook}");
         let (confinement, _held) =
-            confine::confinement(&self.paths, &snap, &unit, &place, &granted)?;
+            confine::confinement(&self.paths, snap, &unit, &place, &granted)?;
         let log = self.paths.log(&unit);
         let output = Output::open(log.clone())?;
         let command = format!("meta/hooks/{hook}");
@@ -169,7 +170,7 @@ impl Manager {
         let process = Process {
             stdout: Stdio::Fd(output.writer()),
             stderr: Stdio::Fd(output.writer()),
-            ..confine::process(&snap, who, &command, &place, confine::cookie(cookie))
+            ..confine::process(snap, who, &command, &place, confine::cookie(cookie))
         };
         let started = sandbox::spawn(&confinement, &process);
         drop(process);

@@ -273,6 +273,21 @@ impl Manager {
         content::offers(snap, settings, &active)
     }
 
+    /// Running groups whose quota is not what was decided are bounded as it is.
+    pub(crate) fn hold_to_quotas(&self) {
+        let state = self.state.borrow();
+        for (name, running) in self.running.borrow_mut().iter_mut() {
+            let quota = state.settings_of(name).quota;
+            if running.place.quota == quota {
+                continue;
+            }
+            if let Err(error) = quota::change(&self.paths, name, &quota) {
+                eprintln!("{name}: {error}");
+            }
+            running.place.quota = quota;
+        }
+    }
+
     /// Starts those anew whose content is not what it was: who shares it came, changed, or left.
     pub(crate) async fn follow_content(&self) {
         let names: Vec<String> = self.running.borrow().keys().cloned().collect();
@@ -392,7 +407,7 @@ impl Manager {
         let running = running.get(name);
         let broken = self.broken.borrow().get(name).map(|why| format!("broken: {why}"));
         let connections = running.map_or_else(Vec::new, |r| {
-            let all = self.interfaces.connections(&r.snap, &state.settings_of(name));
+            let all = self.plugs(&r.snap, &state.settings_of(name));
             let connected = all.into_iter().filter(|found| found.connected);
             connected.map(|found| found.interface).collect::<BTreeSet<_>>().into_iter().collect()
         });

@@ -33,7 +33,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread::sleep,
     time::Duration,
 };
@@ -292,7 +292,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn open(folder: &std::path::Path, digest: &Digest) -> io::Result<Self> {
+    fn open(folder: &Path, digest: &Digest) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(digest.to_string().replace(':', "-"));
         let file = File::options().read(true).append(true).create(true).open(path)?;

@@ -93,9 +93,7 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
         AppRequest::List => AppResponse::Snaps(manager.list()),
         AppRequest::Info(name) => AppResponse::Snap(Box::new(manager.info(&name)?)),
         AppRequest::Start(name) => {
-            for service in manager.find(&name)? {
-                service.start().await?;
-            }
+            service::start(&manager.find(&name)?).await?;
             AppResponse::Ok(format!("{name} started"))
         }
         AppRequest::Stop(name) => {
@@ -103,11 +101,7 @@ async fn respond(request: AppRequest, manager: &Rc<Manager>) -> Result<AppRespon
             AppResponse::Ok(format!("{name} stopped"))
         }
         AppRequest::Restart(name) => {
-            let services = manager.find(&name)?;
-            service::stop(&services).await;
-            for service in services {
-                service.start().await?;
-            }
+            service::restart(&manager.find(&name)?).await?;
             AppResponse::Ok(format!("{name} restarted"))
         }
         AppRequest::Reload(name) => {

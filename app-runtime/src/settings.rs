@@ -104,6 +104,17 @@ pub fn get<'a>(config: &'a Config, key: &str) -> Result<Option<&'a Value>> {
     Ok(value)
 }
 
+/// Those of some keys that have a value, as one document.
+pub fn document(config: &Config, keys: &[String]) -> Result<Value> {
+    let mut found = serde_json::Map::new();
+    for key in keys {
+        if let Some(value) = get(config, key)? {
+            found.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(Value::Object(found))
+}
+
 fn set(config: &mut Config, key: &str, value: Value) -> Result<()> {
     let parts = parts(key)?;
     let (first, rest) = (parts[0], &parts[1..]);

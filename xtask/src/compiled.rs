@@ -12,6 +12,7 @@
 
 use crate::error::Error;
 use crate::process::{self, say};
+use crate::setup::TARGET;
 use crate::{fuzz, tree};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,8 +25,8 @@ const DECIDES: &[&str] = &["Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
 const NAME: &str = "compiled-";
 /// What cargo needs of a profile's folder.
 const PARTS: [&str; 3] = [".fingerprint", "build", "deps"];
-/// What the device's programs are compiled for, and how.
-const DEVICE: (&str, &str) = ("aarch64-unknown-linux-musl", "device");
+/// How the device's programs are compiled.
+const DEVICE: &str = "device";
 
 /// A workspace, its target folder, and what of it is kept.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Compiled {
     /// Folders of profiles, relative to a target folder, each with cargo's words for it and the
     /// target folder that these count from.
     fn profiles(&self) -> [(PathBuf, Vec<&str>, &'static str); 3] {
-        let (device, profile) = DEVICE;
+        let (device, profile) = (TARGET, DEVICE);
         [
             ("debug".into(), vec![], "."),
             (Path::new(device).join(profile), vec!["--profile", profile, "--target", device], "."),

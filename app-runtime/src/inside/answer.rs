@@ -2,18 +2,16 @@
 
 use super::{Pen, WRITING, words::Asked};
 use crate::{
+    change::run::World,
     error::{Error, Result},
-    hooks::Queued,
+    hooks::Action,
     manager::Manager,
-    service::{self, Service},
+    service::Service,
     settings::{self, Config, Edit},
 };
 use protocol::control::{HealthInfo, InsideResponse};
 use serde_json::Value;
-use std::{
-    rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::rc::Rc;
 use tokio::time::sleep;
 
 /// Not done, or not so.
@@ -63,15 +61,15 @@ impl Asker<'_> {
                 if enable {
                     self.startup(&names, true).await?;
                 }
-                self.act(&names, Queued::Start).await
+                self.act(&names, Action::Start).await
             }
             Asked::Stop(names, disable) => {
                 if disable {
                     self.startup(&names, false).await?;
                 }
-                self.act(&names, Queued::Stop).await
+                self.act(&names, Action::Stop).await
             }
-            Asked::Restart(names, false) => self.act(&names, Queued::Restart).await,
+            Asked::Restart(names, false) => self.act(&names, Action::Restart).await,
             Asked::Restart(names, true) => {
                 for service in self.find(&names)? {
                     service.reload().await?;
@@ -79,7 +77,7 @@ impl Asker<'_> {
                 Ok(done())
             }
             Asked::SetHealth { status, code, message } => {
-                let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+                let time = self.manager.now();
                 let revision = self.manager.place(self.snap)?.revision;
                 let health = HealthInfo { status, message, code, revision, time };
                 self.manager.hooks.set_health(self.snap, health);
@@ -123,13 +121,7 @@ impl Asker<'_> {
                 None => "\n".into(),
             }));
         }
-        let mut found = serde_json::Map::new();
-        for key in keys {
-            if let Some(value) = settings::get(&config, key)? {
-                found.insert(key.clone(), value.clone());
-            }
-        }
-        Ok(printed(format!("{:#}\n", Value::Object(found))))
+        Ok(printed(format!("{:#}\n", settings::document(&config, keys)?)))
     }
 
     /// A hook's decisions wait for its end; a service's hold at once.
@@ -191,28 +183,15 @@ impl Asker<'_> {
     }
 
     /// What a hook asks for is done when it has ended.
-    async fn act(&self, names: &[String], action: fn(String) -> Queued) -> Result<InsideResponse> {
+    async fn act(&self, names: &[String], action: Action) -> Result<InsideResponse> {
         let services = self.find(names)?;
         let queued = self.manager.hooks.with(self.snap, self.cookie, |hook| {
-            hook.queued.extend(names.iter().cloned().map(action));
+            hook.queued.extend(names.iter().map(|name| (action, name.clone())));
         });
         if queued.is_some() {
             return Ok(done());
         }
-        match action(String::new()) {
-            Queued::Start(_) => {
-                for service in services {
-                    service.start().await?;
-                }
-            }
-            Queued::Stop(_) => service::stop(&services).await,
-            Queued::Restart(_) => {
-                service::stop(&services).await;
-                for service in services {
-                    service.start().await?;
-                }
-            }
-        }
+        action.perform(&services).await?;
         Ok(done())
     }
 }

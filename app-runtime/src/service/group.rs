@@ -49,6 +49,20 @@ pub fn of(
     Ok(services)
 }
 
+/// Starts services one after the other, in the order in which they are given.
+pub async fn start(services: &[Rc<Service>]) -> Result<()> {
+    for service in services {
+        service.start().await?;
+    }
+    Ok(())
+}
+
+/// Stops and starts services.
+pub async fn restart(services: &[Rc<Service>]) -> Result<()> {
+    stop(services).await;
+    start(services).await
+}
+
 /// Stops services together: those of one snap in the reverse order of their start.
 pub async fn stop(services: &[Rc<Service>]) {
     // All are told before any has to wait for another.

@@ -22,7 +22,7 @@ mod run;
 mod schedule;
 mod sockets;
 
-pub use group::{of, stop};
+pub use group::{of, restart, start, stop};
 pub use readiness::INSIDE as NOTIFY_INSIDE;
 pub(crate) use run::clear;
 

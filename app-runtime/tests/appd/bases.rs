@@ -1,10 +1,9 @@
 //! Snaps whose root is the files of another one.
 
 use crate::{
-    bench::{Bench, app_key},
-    snap::{Snap, sign, squash},
+    bench::Bench,
+    snap::{Snap, pack},
 };
-use protocol::snap::ALIGN;
 use serde_json::json;
 use std::{fs, path::PathBuf};
 
@@ -19,12 +18,8 @@ while true; do busybox sleep 0.1; done
 fn signed(bench: &Bench, snap: &Snap, change: impl Fn(&PathBuf)) -> String {
     let tree = snap.tree(&bench.dir);
     change(&tree);
-    let mut image = squash(&tree, "zstd");
-    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
     let name = snap.yaml.lines().next().unwrap().trim_start_matches("name: ");
-    let path = bench.dir.join(format!("{name}.snap"));
-    fs::write(&path, sign(image, &app_key(), None)).unwrap();
-    path.display().to_string()
+    pack(&tree, &bench.dir, name).display().to_string()
 }
 
 fn base(bench: &Bench, version: &str) -> String {

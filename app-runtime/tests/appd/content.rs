@@ -1,10 +1,9 @@
 //! Files that one snap shares with another.
 
 use crate::{
-    bench::{Bench, app_key},
-    snap::{Snap, sign, squash},
+    bench::Bench,
+    snap::{Snap, pack},
 };
-use protocol::snap::ALIGN;
 use serde_json::json;
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -18,12 +17,8 @@ while true; do busybox sleep 0.1; done
 fn signed(bench: &Bench, snap: &Snap, change: impl Fn(&Path)) -> String {
     let tree = snap.tree(&bench.dir);
     change(&tree);
-    let mut image = squash(&tree, "zstd");
-    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
     let name = snap.yaml.lines().next().unwrap().trim_start_matches("name: ");
-    let path = bench.dir.join(format!("{name}.snap"));
-    fs::write(&path, sign(image, &app_key(), None)).unwrap();
-    path.display().to_string()
+    pack(&tree, &bench.dir, name).display().to_string()
 }
 
 fn reader(bench: &Bench) -> String {

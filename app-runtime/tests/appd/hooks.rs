@@ -1,10 +1,9 @@
 //! Hooks, configuration, and `snapctl` as apps and hooks see it.
 
 use crate::{
-    bench::{Bench, app_key},
-    snap::{Snap, borrow, sign, squash, write},
+    bench::Bench,
+    snap::{Snap, borrow, pack},
 };
-use protocol::snap::ALIGN;
 use serde_json::json;
 use std::{
     fs,
@@ -28,9 +27,7 @@ fn hooked(snap: &Snap, dir: &Path, hooks: &[(&str, &str)]) -> PathBuf {
         fs::write(folder.join(name), format!("{NOTE}{script}\n")).unwrap();
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let mut image = squash(&tree, "zstd");
-    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
-    write(dir, &sign(image, &app_key(), None))
+    pack(&tree, dir, "test")
 }
 
 const WAITS: &str = "#!/bin/sh\nwhile true; do busybox sleep 0.1; done\n";
@@ -169,9 +166,7 @@ plugs:
     borrow(&tree, env!("CARGO_BIN_EXE_snapctl"), "bin/spare-snapctl");
     fs::write(tree.join("bin/second"), WAITS).unwrap();
     fs::set_permissions(tree.join("bin/second"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut image = squash(&tree, "zstd");
-    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
-    write(&bench.dir, &sign(image, &app_key(), None))
+    pack(&tree, &bench.dir, "test")
 }
 
 #[test]

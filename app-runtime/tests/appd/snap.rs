@@ -64,9 +64,7 @@ impl Snap {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let mut bytes = squash(&tree, "zstd");
-        bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
-        bytes
+        aligned(&tree)
     }
 
     /// What is packed.
@@ -91,6 +89,20 @@ impl Snap {
     pub fn signed(&self, dir: &Path) -> PathBuf {
         write(dir, &sign(self.image(dir), &app_key(), None))
     }
+}
+
+/// A tree as a squashfs that can be signed.
+fn aligned(tree: &Path) -> Vec<u8> {
+    let mut bytes = squash(tree, "zstd");
+    bytes.resize(bytes.len().next_multiple_of(ALIGN as usize), 0);
+    bytes
+}
+
+/// A tree as `NAME.snap` in a folder, signed with the device's key.
+pub fn pack(tree: &Path, dir: &Path, name: &str) -> PathBuf {
+    let path = dir.join(format!("{name}.snap"));
+    fs::write(&path, sign(aligned(tree), &app_key(), None)).unwrap();
+    path
 }
 
 /// A directory as a squashfs.

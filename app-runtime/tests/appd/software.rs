@@ -2,16 +2,15 @@
 //! snaps in full confinement, spoken to from outside.
 
 use crate::{
-    bench::{Bench, app_key, run},
+    bench::{Bench, run},
     debian,
-    snap::{Snap, borrow, sign, squash, write},
+    snap::{Snap, borrow, pack},
 };
-use protocol::snap::ALIGN;
 use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread::sleep,
     time::{Duration, Instant},
@@ -26,12 +25,6 @@ fn server(name: &str, command: &str) -> Snap {
     snap.yaml = snap.yaml.replace("bin/main\n", &format!("{command}\n"))
         + "    plugs: [network, network-bind]\n";
     snap
-}
-
-fn packed(bench: &Bench, tree: &Path) -> PathBuf {
-    let mut image = squash(tree, "zstd");
-    image.resize(image.len().next_multiple_of(ALIGN as usize), 0);
-    write(&bench.dir, &sign(image, &app_key(), None))
 }
 
 fn put(tree: &Path, path: &str, text: &str) {
@@ -74,7 +67,7 @@ fn debians_mosquitto_is_a_broker() {
          persistence_location /var/snap/mosquitto/common/\nautosave_interval 1\n"
     );
     put(&tree, "etc/mosquitto.conf", &config);
-    bench.install(&packed(&bench, &tree));
+    bench.install(&pack(&tree, &bench.dir, "test"));
     let text = port.to_string();
     let words = ["-h", "127.0.0.1", "-p", &text, "-t", "a/b"];
     run(Command::new("mosquitto_pub").args(words).args(["-r", "-m", "kept", "-q", "1"]));
@@ -112,7 +105,7 @@ fn debians_nginx_serves_a_page() {
     put(&tree, "etc/passwd", "nobody:x:65534:65534::/:\n");
     put(&tree, "etc/group", "nogroup:x:65534:\n");
     put(&tree, "www/index.html", "a page of the snap\n");
-    bench.install(&packed(&bench, &tree));
+    bench.install(&pack(&tree, &bench.dir, "test"));
     let answer = get(&bench, port);
     assert!(answer.contains("a page of the snap"), "{answer}");
     assert_eq!(bench.service("nginx.main")["state"], "active");
@@ -142,7 +135,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Page).serve_forever()
 ";
     put(&tree, "serve.py", program);
-    bench.install(&packed(&bench, &tree));
+    bench.install(&pack(&tree, &bench.dir, "test"));
     let answer = get(&bench, port);
     assert!(answer.ends_with("20000 True\n"), "{answer}");
 }

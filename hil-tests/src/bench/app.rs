@@ -12,6 +12,7 @@
 use crate::child;
 use crate::error::{Error, Result, ensure, file};
 use crate::paths;
+use rustix::process::{Pid, Signal, WaitOptions};
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Stdio, profile, spawn,
 };
@@ -81,7 +82,7 @@ pub fn run() -> Result {
                         std::thread::sleep(SETTLE);
                         memory[index] = Some(beside(started.pid)?);
                     }
-                    end(started)?;
+                    end(started);
                 }
                 Err(error) => failures[index] = Some(error.to_string()),
             }
@@ -284,16 +285,16 @@ fn beside(pid: i32) -> Result<u64> {
 }
 
 /// Ends all of it, and waits for what is our own child.
-fn end(started: Started) -> Result {
+fn end(started: Started) {
     for pid in family(started.pid) {
-        let _ =
-            Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Pipe::null()).status();
+        if let Some(pid) = Pid::from_raw(pid) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
     }
-    if let Some(pid) = rustix::process::Pid::from_raw(started.pid) {
-        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+    if let Some(pid) = Pid::from_raw(started.pid) {
+        let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
     }
     if let Some(mut after) = started.after {
         let _ = after.stdout(Pipe::null()).stderr(Pipe::null()).status();
     }
-    Ok(())
 }

@@ -9,6 +9,8 @@ mod packages;
 mod plan;
 mod rust;
 
+pub use rust::TARGET;
+
 use crate::error::Error;
 use crate::process::say;
 use packages::{Need, Purpose};

@@ -65,11 +65,13 @@ pub(super) fn connect(
     plug: &PlugName,
     attributes: &[(String, String)],
 ) -> Result<Plan> {
-    let given: BTreeMap<String, Value> = attributes
-        .iter()
-        .map(|(key, text)| Ok((key.clone(), json(key, text)?)))
-        .collect::<Result<_>>()?;
-    decide(state, plug, Connection { connected: true, attributes: given }, "Connect")
+    let attributes = given(attributes)?;
+    decide(state, plug, Connection { connected: true, attributes }, "Connect")
+}
+
+/// Attributes as a request gives them.
+pub(crate) fn given(attributes: &[(String, String)]) -> Result<BTreeMap<String, Value>> {
+    attributes.iter().map(|(key, text)| Ok((key.clone(), json(key, text)?))).collect()
 }
 
 pub(super) fn disconnect(state: &State, plug: &PlugName) -> Result<Plan> {
