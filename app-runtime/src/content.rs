@@ -52,11 +52,18 @@ pub struct Offer {
 /// A snap that is active, and its revision.
 pub type Active = (Rc<Snap>, u32);
 
+/// Whether a snap gets any when somebody shares it.
+pub fn is_wanted_by(snap: &Snap) -> bool {
+    plugs(snap).next().is_some()
+}
+
+fn plugs(snap: &Snap) -> impl Iterator<Item = &str> {
+    snap.all_plugs().into_iter().filter(|plug| snap.interface_of(plug) == INTERFACE)
+}
+
 /// What the plugs of a snap get of those that are active.
 pub fn offers(snap: &Snap, settings: &Settings, active: &[Active]) -> Vec<Offer> {
-    let of_content = |plug: &&str| snap.interface_of(plug) == INTERFACE;
-    let plugs = snap.all_plugs().into_iter().filter(of_content);
-    plugs.filter_map(|plug| offer(snap, plug, settings, active)).collect()
+    plugs(snap).filter_map(|plug| offer(snap, plug, settings, active)).collect()
 }
 
 fn offer(snap: &Snap, name: &str, settings: &Settings, active: &[Active]) -> Option<Offer> {

@@ -143,20 +143,43 @@ impl Manager {
             }
             self.start_those(|_| true).await;
         }
-        self.follow_content().await;
     }
 
+    /// Who gets content waits until all who may share theirs are there: else it would see for a
+    /// moment nobody's, or that of a snap that is the only one so far.
     async fn start_those(&self, wanted: impl Fn(&str) -> bool) {
         let names: Vec<String> = self.state.borrow().snaps.keys().cloned().collect();
+        let mut waiting = Vec::new();
         for name in names.into_iter().filter(|name| wanted(name)) {
-            if self.running.borrow().contains_key(&name) {
+            if self.running.borrow().contains_key(&name) || self.is_disabled(&name) {
                 continue;
             }
-            if let Err(error) = self.start(&name, false).await {
-                eprintln!("{name}: {}: {error}", error.code());
-                self.broken.borrow_mut().insert(name, error.to_string());
+            let made = self.make_active(&name).await;
+            match self.snap(&name).filter(|snap| content::is_wanted_by(snap)) {
+                Some(_) => waiting.push(name),
+                None => self.start_or_tell(&name, made).await,
             }
         }
+        self.follow_content().await;
+        for name in waiting {
+            self.start_or_tell(&name, Ok(())).await;
+        }
+    }
+
+    /// Starts a snap that was made active, as far as that went well.
+    async fn start_or_tell(&self, name: &str, made: Result<()>) {
+        let started = match made {
+            Ok(()) => self.start(name, false).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
+            eprintln!("{name}: {}: {error}", error.code());
+            self.broken.borrow_mut().insert(name.into(), error.to_string());
+        }
+    }
+
+    fn is_disabled(&self, name: &str) -> bool {
+        self.state.borrow().snaps.get(name).is_some_and(|snap| snap.disabled)
     }
 
     /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts stay;
@@ -299,10 +322,7 @@ impl Manager {
                 continue;
             }
             self.deactivate(&name).await;
-            if let Err(error) = self.start(&name, false).await {
-                eprintln!("{name}: {}: {error}", error.code());
-                self.broken.borrow_mut().insert(name, error.to_string());
-            }
+            self.start_or_tell(&name, Ok(())).await;
         }
     }
 
@@ -366,7 +386,7 @@ impl Manager {
         if !self.state.borrow().snaps.contains_key(snap) {
             return Err(Error::not_installed(snap));
         }
-        if self.state.borrow().snaps.get(snap).is_some_and(|snap| snap.disabled) {
+        if self.is_disabled(snap) {
             return Err(Error::refused("snap-disabled", format!("{snap} is disabled")));
         }
         if let Some(why) = self.broken.borrow().get(snap) {

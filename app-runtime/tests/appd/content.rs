@@ -66,6 +66,7 @@ fn a_snap_reads_what_another_shares_and_follows_it() {
 
     // Of two that offer it, a person chooses; of the other plug, nobody: it is started anew.
     bench.ask(&["install", &store(&bench, "depot", "7")]);
+    says(&bench, &["nothing", "store 1", "store 2", "nothing", "nothing"]);
     bench.ask(&["connect", "reader:text", "provider=depot"]);
     let after = ["nothing", "store 1", "store 2", "nothing", "nothing", "depot 7"];
     says(&bench, &after);
@@ -77,7 +78,10 @@ fn a_snap_reads_what_another_shares_and_follows_it() {
     assert!(bench.output("reader.main").iter().all(|line| line != "x"));
     bench.kill();
     bench.boot();
+    // Started once, with what it gets when all are there: of `data` two are offered, so nobody's.
     says(&bench, &[&after[..], &["depot 7"]].concat());
+    let line = "reader: content of depot:";
+    assert!(!bench.log().contains(line), "for a moment depot was the only one: {}", bench.log());
     bench.ask(&["remove", "--purge", "depot"]);
     says(&bench, &[&after[..], &["depot 7", "nothing"]].concat());
 }

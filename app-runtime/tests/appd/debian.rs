@@ -6,12 +6,17 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
+
+/// Two tests may want the same program.
+static FETCHING: Mutex<()> = Mutex::new(());
 
 /// A program of a package, fetched by apt and unpacked below `target`.
 pub fn program(package: &str, path: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
     let program = folder.join("root").join(path);
+    let _turn = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     if !program.exists() {
         fs::create_dir_all(&folder).unwrap();
         // A new machine may have no lists of packages yet.
