@@ -1,7 +1,7 @@
 //! Coded and decoded again: every kind of change, and everything that a delta may be in its place.
 
 use delta::Coder;
-use protocol::delta::{MAX_CODED, Operation, decode, encode};
+use protocol::delta::{MAX_CODED, MAX_OPERATIONS, Operation, PATCH, decode, encode};
 use protocol::payload::{self, Decoder, Index, Kind, zero_chunk};
 use protocol::release::CHUNK_SIZE;
 
@@ -70,6 +70,40 @@ fn any_chunk_comes_back_and_edited_ones_are_small() {
         let coded = coder.code(&new, 0, CHUNK).unwrap().expect("it is a gain");
         assert!(decoded(&old, &coded).unwrap() == new, "seed {seed}");
         assert!(coded.len() < CHUNK / 8, "seed {seed}: {} bytes", coded.len());
+    }
+}
+
+/// Most of what a release of ours changes: a few bytes in a chunk.
+#[test]
+fn a_change_of_a_few_bytes_costs_a_few_bytes() {
+    let mut noise = Noise(4);
+    let old = noise.bytes(2 * CHUNK);
+    let mut new = old[..CHUNK].to_vec();
+    new[500_000..500_032].copy_from_slice(&noise.bytes(32));
+    let coded = Coder::new(&old).code(&new, 0, CHUNK).unwrap().expect("coded");
+    assert!(decoded(&old, &coded).unwrap() == new);
+    assert!(coded.len() < 32 + 48, "{} bytes", coded.len());
+}
+
+/// Changes in every place where a run without one may begin and end, and more runs than there is
+/// room for operations.
+#[test]
+fn runs_without_a_change_come_back_wherever_they_lie() {
+    let mut noise = Noise(5);
+    let old = noise.bytes(CHUNK);
+    for step in [4095, 4096, 4097, 4098, 8192, CHUNK / 2, CHUNK - 1, CHUNK] {
+        for first in [0, 1, 4095, 4096, 4097] {
+            let mut new = old.clone();
+            (first..CHUNK).step_by(step).for_each(|at| new[at] ^= 1);
+            for count in [1, MAX_OPERATIONS - 100, MAX_OPERATIONS] {
+                // All but one cover nothing.
+                let nothing = Operation { old: 0, patch: 0, insert: 0 };
+                let mut operations = vec![nothing; count];
+                operations[count - 1] = Operation { old: 0, patch: CHUNK_SIZE, insert: 0 };
+                let coded = encode(&operations, &old, &new, 1).unwrap();
+                assert!(decoded(&old, &coded).unwrap() == new, "{step} {first} {count}");
+            }
+        }
     }
 }
 
@@ -152,7 +186,7 @@ fn crafted(numbers: &[u64], differences: usize, inserted: usize) -> Vec<u8> {
     }
     let sizes = [control.len() as u32, differences as u32].map(u32::to_le_bytes).concat();
     let plain = [sizes, control, vec![0; differences + inserted]].concat();
-    [vec![1], payload_frame(&plain)].concat()
+    [vec![PATCH], payload_frame(&plain)].concat()
 }
 
 fn payload_frame(plain: &[u8]) -> Vec<u8> {
@@ -163,28 +197,36 @@ fn payload_frame(plain: &[u8]) -> Vec<u8> {
 fn operations_that_lie_are_refused() {
     let old = vec![7; CHUNK + 10];
     let chunk = CHUNK as u64;
-    // As operations are written: patch, insert, seek in zigzag.
-    assert_eq!(decoded(&old, &crafted(&[chunk, 0, 20], CHUNK, 0)).unwrap(), vec![7; CHUNK]);
-    let cases: [(&str, Vec<u8>); 13] = [
+    // As operations are written: copy, patch, insert, seek in zigzag.
+    let half = chunk / 2;
+    let all_patched = crafted(&[0, chunk, 0, 20], CHUNK, 0);
+    let both = crafted(&[half, half, 0, 20], CHUNK / 2, 0);
+    for good in [all_patched, both, crafted(&[chunk, 0, 0, 20], 0, 0)] {
+        assert_eq!(decoded(&old, &good).unwrap(), vec![7; CHUNK]);
+    }
+    let cases: [(&str, Vec<u8>); 16] = [
         ("nothing", vec![]),
-        ("no frame", vec![1]),
-        ("unknown method", vec![2, 0, 0]),
-        ("before the old image", crafted(&[chunk, 0, 1], CHUNK, 0)),
-        ("beyond the old image", crafted(&[chunk, 0, 22], CHUNK, 0)),
-        ("far beyond the old image", crafted(&[chunk, 0, (1 << 35) - 2], CHUNK, 0)),
-        ("a number without end", crafted(&[u64::MAX, 0, 0], CHUNK, 0)),
-        ("longer than a chunk", crafted(&[0, chunk + 1, 0], 0, CHUNK + 1)),
-        ("two halves that are too long", crafted(&[chunk, 1, 0], CHUNK, 1)),
-        ("shorter than a chunk", crafted(&[chunk - 1, 0, 0], CHUNK - 1, 0)),
-        ("fewer differences than said", crafted(&[chunk, 0, 0], CHUNK - 1, 0)),
-        ("more inserted than said", crafted(&[chunk, 0, 0], CHUNK, 1)),
-        ("operations without end", crafted(&[0; 3 * 20_000], 0, CHUNK)),
+        ("no frame", vec![PATCH]),
+        ("unknown method", vec![PATCH + 1, 0, 0]),
+        ("the method before", vec![PATCH - 1, 0, 0]),
+        ("before the old image", crafted(&[0, chunk, 0, 1], CHUNK, 0)),
+        ("beyond the old image", crafted(&[0, chunk, 0, 22], CHUNK, 0)),
+        ("a copy from beyond the old image", crafted(&[chunk, 0, 0, 22], 0, 0)),
+        ("far beyond the old image", crafted(&[0, chunk, 0, (1 << 35) - 2], CHUNK, 0)),
+        ("a number without end", crafted(&[0, u64::MAX, 0, 0], CHUNK, 0)),
+        ("longer than a chunk", crafted(&[0, 0, chunk + 1, 0], 0, CHUNK + 1)),
+        ("a copy and a patch that are too long", crafted(&[chunk, 1, 0, 0], 1, 0)),
+        ("two halves that are too long", crafted(&[0, chunk, 1, 0], CHUNK, 1)),
+        ("shorter than a chunk", crafted(&[half, half - 1, 0, 0], CHUNK / 2 - 1, 0)),
+        ("fewer differences than said", crafted(&[0, chunk, 0, 0], CHUNK - 1, 0)),
+        ("more inserted than said", crafted(&[0, chunk, 0, 0], CHUNK, 1)),
+        ("operations without end", crafted(&[0; 4 * 20_000], 0, CHUNK)),
     ];
     for (what, coded) in cases {
         let error = decoded(&old, &coded).expect_err(what);
         assert_eq!(error.code(), "bad-chunk", "{what}");
     }
-    let bomb = [vec![1], payload_frame(&vec![0; 64 << 20])].concat();
+    let bomb = [vec![PATCH], payload_frame(&vec![0; 64 << 20])].concat();
     assert!(bomb.len() < MAX_CODED as usize);
     assert_eq!(decoded(&old, &bomb).unwrap_err().code(), "bad-chunk", "endless data");
 }

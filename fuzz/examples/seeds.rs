@@ -138,13 +138,13 @@ fn update() {
     let index = &whole[..Index::len_for(2)];
     seeds("payload", [index, &delta, &coded]);
 
-    // Patch 300, insert 5, seek 100, twice; the same as operations to encode.
-    let control = [0xac, 2, 5, 0xc8, 1, 0xac, 2, 5, 0xc8, 1];
+    // Copy 9, patch 300, insert 5, seek 100, twice; the same as operations to encode.
+    let control = [9, 0xac, 2, 5, 0xc8, 1, 9, 0xac, 2, 5, 0xc8, 1];
     let patched = 600_u32.to_le_bytes();
     let operations = [1, 0, 0, 16, 9, 0, 3, 200, 7, 0, 1, 0, 0, 5];
     let bodies = [
         [&[0, protocol::delta::PATCH][..], &coded].concat(),
-        [&[1, 10, 0, 0, 0][..], &patched, &control].concat(),
+        [&[1, 12, 0, 0, 0][..], &patched, &control].concat(),
         [&[2][..], &patched, &control].concat(),
         [&[3][..], &operations].concat(),
     ];

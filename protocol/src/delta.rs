@@ -10,13 +10,13 @@
 //! |---|---|
 //! | 4 | size of the operations, c |
 //! | 4 | bytes that are patched, p |
-//! | c | operations: three LEB128 numbers each, *patch*, *insert*, *seek* (zigzag) |
+//! | c | operations: four LEB128 numbers each, *copy*, *patch*, *insert*, *seek* (zigzag) |
 //! | p | differences: new byte minus old byte |
-//! | 1 MiB - p | inserted bytes |
+//! | the rest | inserted bytes |
 //!
 //! Integers are little-endian. An operation moves *seek* bytes from where the last one stopped in
-//! the old image (the first: from its start), adds *patch* differences to the bytes there, and then
-//! inserts *insert* bytes.
+//! the old image (the first: from its start), takes *copy* bytes from there as they are, adds
+//! *patch* differences to those that follow, and then inserts *insert* bytes.
 //!
 //! Nothing here is trusted: a decoded chunk counts only when it has the digest of the signed
 //! manifest. Invariants: no allocation above [`MEMORY`], whatever is decoded; the old image is read
@@ -29,8 +29,9 @@ use crate::payload::{Chunk, Decoder};
 use crate::release::CHUNK_SIZE;
 use sha2::{Digest, Sha256};
 
-/// Method: patch and insert.
-pub const PATCH: u8 = 1;
+/// Method: copy, patch and insert. (1 was the same without *copy*: 1 MiB of zeros costs zstd more
+/// than all that an update changes in it.)
+pub const PATCH: u8 = 2;
 /// Most operations of a chunk; each is a read of the card.
 pub const MAX_OPERATIONS: usize = 16_384;
 /// Largest coded chunk: a larger one is no gain.
@@ -40,9 +41,11 @@ pub const MEMORY: usize = HEADER + MAX_CONTROL + CHUNK;
 
 const CHUNK: usize = CHUNK_SIZE as usize;
 const HEADER: usize = 8;
-/// Longest encoded operation: two lengths below 2^21, an offset below 2^35.
-const MAX_OPERATION: usize = 3 + 3 + 5;
+/// Longest encoded operation: three lengths below 2^21, an offset below 2^35.
+const MAX_OPERATION: usize = 3 + 3 + 3 + 5;
 const MAX_CONTROL: usize = MAX_OPERATIONS * MAX_OPERATION;
+/// Bytes without a difference that are worth an operation of their own.
+const EXACT: usize = 4096;
 
 /// Where a fleet server has deltas; then follow [`build_name`], `/`, and the SHA-256 of the new
 /// release's manifest.
@@ -86,6 +89,7 @@ pub fn encode(
     }
     let (mut control, mut differences, mut inserted) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rest, mut expected) = (chunk, 0);
+    let mut spare = MAX_OPERATIONS - operations.len();
     for operation in operations {
         let (patch, insert) = (operation.patch as usize, operation.insert as usize);
         let start = usize::try_from(operation.old).map_err(|_| bad("offset"))?;
@@ -93,10 +97,19 @@ pub fn encode(
         let from = from.ok_or_else(|| bad("outside the old image"))?;
         let (patched, after) = rest.split_at_checked(patch).ok_or_else(|| bad("too long"))?;
         let (new, after) = after.split_at_checked(insert).ok_or_else(|| bad("too long"))?;
-        put(u64::from(operation.patch), &mut control);
-        put(u64::from(operation.insert), &mut control);
-        put(zigzag(operation.old as i64 - expected), &mut control);
-        differences.extend(patched.iter().zip(from).map(|(new, old)| new.wrapping_sub(*old)));
+        let changes: Vec<u8> =
+            patched.iter().zip(from).map(|(new, old)| new.wrapping_sub(*old)).collect();
+        let pieces = pieces(&changes, &mut spare);
+        let (mut seek, mut at) = (operation.old as i64 - expected, 0);
+        for (number, (copy, patch)) in pieces.iter().enumerate() {
+            let last = number + 1 == pieces.len();
+            for length in [*copy, *patch, if last { insert } else { 0 }] {
+                put(length as u64, &mut control);
+            }
+            put(zigzag(std::mem::take(&mut seek)), &mut control);
+            differences.extend_from_slice(&changes[at + copy..][..*patch]);
+            at += copy + patch;
+        }
         inserted.extend_from_slice(new);
         expected = (operation.old + u64::from(operation.patch)) as i64;
         rest = after;
@@ -108,6 +121,28 @@ pub fn encode(
     let plain = [&sizes.concat(), &control, &differences, &inserted].map(Vec::as_slice).concat();
     let frame = zstd::bulk::compress(&plain, level).map_err(|e| bad(format!("compress: {e}")))?;
     Ok([&[PATCH], frame.as_slice()].concat())
+}
+
+/// Changes as bytes without one and bytes with some, in turn; at least one of both. `spare`: how
+/// many more than one it may be.
+fn pieces(changes: &[u8], spare: &mut usize) -> Vec<(usize, usize)> {
+    let same = |from: usize| changes[from..].iter().take_while(|change| **change == 0).count();
+    let (mut pieces, mut copied, mut start) = (Vec::new(), 0, 0);
+    let mut at = 0;
+    while at < changes.len() {
+        let run = same(at);
+        let ends_one = at > start && *spare > 0;
+        if run >= EXACT && (at == start || ends_one) {
+            if ends_one {
+                pieces.push((copied, at - start));
+                *spare -= 1;
+            }
+            (copied, start) = (run, at + run);
+        }
+        at += run.max(1);
+    }
+    pieces.push((copied, changes.len() - start));
+    pieces
 }
 
 /// Decodes one coded chunk into `chunk`; `plain` is room that is used again.
@@ -138,20 +173,25 @@ pub fn decode(
         if control.is_empty() {
             break;
         }
-        let (patch, insert) = (length(&mut control)?, length(&mut control)?);
+        let [copy, patch, insert] =
+            [length(&mut control)?, length(&mut control)?, length(&mut control)?];
         at = at.checked_add(unzigzag(take(&mut control)?)).ok_or_else(|| bad("offset"))?;
         let offset = u64::try_from(at).map_err(|_| bad("offset"))?;
-        if offset.checked_add(patch as u64).is_none_or(|end| end > old_size) {
+        let read = copy + patch;
+        if offset.checked_add(read as u64).is_none_or(|end| end > old_size) {
             return Err(bad("outside the old image"));
         }
-        let target = split_mut(&mut rest, patch)?;
-        if patch > 0 && !old(offset, target) {
+        let target = split_mut(&mut rest, read)?;
+        if read > 0 && !old(offset, target) {
             return Err(bad("the old image cannot be read"));
         }
         let differences = split(&mut patches, patch)?;
-        target.iter_mut().zip(differences).for_each(|(byte, d)| *byte = byte.wrapping_add(*d));
+        target[copy..]
+            .iter_mut()
+            .zip(differences)
+            .for_each(|(byte, d)| *byte = byte.wrapping_add(*d));
         split_mut(&mut rest, insert)?.copy_from_slice(split(&mut inserted, insert)?);
-        at += patch as i64;
+        at += read as i64;
     }
     match control.is_empty() && rest.is_empty() && patches.is_empty() && inserted.is_empty() {
         true => Ok(()),

@@ -1,7 +1,8 @@
 //! Our own coder and decoder, each as a program of its own so that it is measured as the others.
 //!
-//! The file is what a device downloads, for images of any size: per chunk a byte for its kind and
-//! four for its size, then the bytes. A chunk that the old image has is named by its place.
+//! The file is what a device downloads, for images of any size, and needs no signed manifest beside
+//! it, as those of the other tools do not: a byte for a kind and four for a size, then the bytes.
+//! Chunks that the old image has one after the other are one place and their number.
 
 use super::pairs::Pair;
 use super::{Row, measured, same, size, text};
@@ -48,20 +49,41 @@ pub fn make(old: &Path, new: &Path, to: &Path) -> Result {
     let mut out = File::create(to).map_err(file("create", to))?;
     let mut chunk = vec![0; SIZE];
     let chunks = size(new)? / SIZE as u64;
+    // Place and number of the chunks that are to be copied next.
+    let mut run: Option<(u32, u32)> = None;
     for number in 0..chunks {
         input.read_exact(&mut chunk).map_err(file("read", new))?;
-        let (kind, bytes) = match places.get(chunk.as_slice()) {
-            Some(place) => (COPY, place.to_le_bytes().to_vec()),
-            None => {
-                let whole = compress_chunk(&chunk, LEVEL).map_err(refused)?;
-                let coded = coder.code(&chunk, number * SIZE as u64, whole.len());
-                coded.map_err(refused)?.map_or((WHOLE, whole), |coded| (PATCH, coded))
-            }
+        let place = places.get(chunk.as_slice()).copied();
+        // The same bytes may lie in several places: that which goes on comes first.
+        let goes_on = |(from, count): (u32, u32)| {
+            let at = (from + count) as usize * SIZE;
+            old.get(at..at + SIZE) == Some(chunk.as_slice())
         };
-        let head = [&[kind][..], &(bytes.len() as u32).to_le_bytes()].concat();
-        out.write_all(&[head, bytes].concat()).map_err(file("write", to))?;
+        match run.as_mut().filter(|run| goes_on(**run)) {
+            Some((_, count)) => *count += 1,
+            None => {
+                write_run(run, &mut out).map_err(file("write", to))?;
+                run = place.map(|place| (place, 1));
+            }
+        }
+        if place.is_none() {
+            let whole = compress_chunk(&chunk, LEVEL).map_err(refused)?;
+            let coded = coder.code(&chunk, number * SIZE as u64, whole.len()).map_err(refused)?;
+            let (kind, bytes) = coded.map_or((WHOLE, whole), |coded| (PATCH, coded));
+            write(kind, &bytes, &mut out).map_err(file("write", to))?;
+        }
     }
-    Ok(())
+    write_run(run, &mut out).map_err(file("write", to))
+}
+
+fn write_run(run: Option<(u32, u32)>, out: &mut File) -> std::io::Result<()> {
+    run.map_or(Ok(()), |(from, count)| {
+        write(COPY, &[from, count].map(u32::to_le_bytes).concat(), out)
+    })
+}
+
+fn write(kind: u8, bytes: &[u8], out: &mut File) -> std::io::Result<()> {
+    out.write_all(&[&[kind], &(bytes.len() as u32).to_le_bytes()[..], bytes].concat())
 }
 
 /// `delta-apply OLD DELTA NEW`, as a device does it: chunk by chunk, reading the old image as it
@@ -84,9 +106,14 @@ pub fn apply(old: &Path, coded: &Path, to: &Path) -> Result {
         done += (head.len() + bytes.len()) as u64;
         let mut read = |at: u64, into: &mut [u8]| running.read_exact_at(into, at).is_ok();
         match (kind, bytes.as_slice()) {
-            (COPY, [a, b, c, d]) => {
-                let at = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) * SIZE as u64;
-                running.read_exact_at(&mut chunk[..], at).map_err(file("read", old))?;
+            (COPY, [from @ .., a, b, c, d]) if from.len() == 4 => {
+                let from = u32::from_le_bytes([0, 1, 2, 3].map(|i| from[i]));
+                for place in from..from + u32::from_le_bytes([*a, *b, *c, *d]) {
+                    let at = u64::from(place) * SIZE as u64;
+                    running.read_exact_at(&mut chunk[..], at).map_err(file("read", old))?;
+                    out.write_all(&chunk[..]).map_err(file("write", to))?;
+                }
+                continue;
             }
             (PATCH, coded) => {
                 decode(&mut decoder, &mut plain, coded, old_size, &mut read, &mut chunk)
