@@ -4,20 +4,22 @@ use crate::{
     content::{self, Offer},
     error::Result,
     inside,
-    interface::{Granted, Network},
+    interface::{Granted, Reach},
     layouts,
     meta::{ARCHITECTURE, App, Snap, environment::Environment, environment::expand, hook::Hook},
+    network::Network,
     paths::Paths,
     service::NOTIFY_INSIDE,
 };
 use oci::process::ImageProcess;
-use protocol::change::Quota;
+use protocol::{change::Quota, control::APP_SOCKET};
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
 };
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// Memory of one service in bytes.
@@ -51,6 +53,8 @@ pub struct Place {
     pub base: Option<PathBuf>,
     /// What other snaps share with it.
     pub content: Vec<Offer>,
+    /// The network of the snap, if any of its plugs stands for one.
+    pub network: Option<Rc<Network>>,
 }
 
 impl Place {
@@ -113,13 +117,26 @@ pub fn confinement(
     for file in files.filter(|file| file.path.exists()) {
         confinement.mounts.push(Mount::Bind {
             source: file.path.clone(),
-            target: file.path.clone(),
+            target: file.at.as_ref().unwrap_or(&file.path).clone(),
             writable: file.writable,
             executable: false,
         });
     }
-    if granted.iter().any(|granted| granted.interface.network == Network::Host) {
+    if granted.iter().any(|granted| granted.interface.administers) {
+        confinement.mounts.push(Mount::Bind {
+            source: paths.administers(&snap.name),
+            target: APP_SOCKET.into(),
+            writable: true,
+            executable: false,
+        });
+    }
+    let reaches: Vec<Reach<'_>> = granted.iter().map(Granted::network).collect();
+    if reaches.contains(&Reach::Device) {
         confinement.namespaces.net = false;
+    } else if reaches.iter().any(|reach| matches!(reach, Reach::Snap(_))) {
+        confinement.network = place.network.as_ref().map(|network| network.namespace.clone());
+    }
+    if !confinement.namespaces.net || confinement.network.is_some() {
         confinement.mounts.push(Mount::Bind {
             source: paths.app_resolver(),
             target: "/etc/resolv.conf".into(),

@@ -13,6 +13,7 @@ use crate::{
     content,
     error::{Context, Error, Result},
     meta::Snap,
+    network::port::Port,
     settings::Settings,
 };
 use protocol::change::{ConnectionInfo, InterfaceInfo, PlugName};
@@ -26,6 +27,10 @@ use std::{
 
 /// Largest interface file in bytes.
 const MAX_FILE: u64 = 64 * 1024;
+/// Most ports of one plug.
+const MOST_PORTS: usize = 64;
+/// The attribute with ports.
+const PORTS: &str = "ports";
 /// Code of an attribute that cannot be.
 const ATTRIBUTE_CODE: &str = "plug-attribute";
 
@@ -48,6 +53,9 @@ pub struct Interface {
     /// What of the device's files the app sees, at the same place.
     #[serde(default)]
     pub files: Vec<SharedFile>,
+    /// The administrator's control socket of appd.
+    #[serde(default)]
+    pub administers: bool,
     /// What a plug, or who connects it, must say.
     #[serde(default)]
     pub attributes: BTreeMap<String, Attribute>,
@@ -59,9 +67,12 @@ pub struct Interface {
 pub enum Network {
     /// A loopback interface of its own.
     #[default]
-    Own,
-    /// The device's.
-    Host,
+    None,
+    /// That of its snap, from which it reaches what the device reaches.
+    Snap,
+    /// The same, and what comes to the ports that the attribute `ports` lists; the device's own
+    /// network where it lists none.
+    Ports,
 }
 
 /// Which piece of hardware.
@@ -84,6 +95,9 @@ pub enum Hardware {
 pub struct SharedFile {
     /// Its path, here and there.
     pub path: PathBuf,
+    /// Where the app sees it, if not there.
+    #[serde(default)]
+    pub at: Option<PathBuf>,
     /// It can be written, as far as its permissions allow.
     #[serde(default)]
     pub writable: bool,
@@ -98,6 +112,9 @@ pub struct Attribute {
     /// A number from 0 to this one; absent: a name.
     #[serde(default)]
     pub most: Option<u32>,
+    /// It is a list of ports.
+    #[serde(default)]
+    pub ports: bool,
     /// What holds when nobody says it.
     #[serde(default)]
     pub default: Option<Value>,
@@ -110,6 +127,8 @@ pub enum Given {
     Number(u32),
     /// A name: letters, digits, hyphens.
     Name(String),
+    /// Ports, each of the device once.
+    Ports(Vec<Port>),
 }
 
 impl std::fmt::Display for Given {
@@ -117,6 +136,10 @@ impl std::fmt::Display for Given {
         match self {
             Given::Number(number) => write!(f, "{number}"),
             Given::Name(name) => f.write_str(name),
+            Given::Ports(ports) => {
+                let texts: Vec<String> = ports.iter().map(Port::to_string).collect();
+                f.write_str(&texts.join(","))
+            }
         }
     }
 }
@@ -132,12 +155,33 @@ pub struct Granted {
     pub attributes: BTreeMap<String, Given>,
 }
 
+/// The network that a granted plug stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// None.
+    Nothing,
+    /// The snap's, to which these ports of the device lead.
+    Snap(&'a [Port]),
+    /// The device's.
+    Device,
+}
+
 impl Granted {
     /// A number; 0 when the interface does not ask for it.
     pub fn number(&self, name: &str) -> u32 {
         match self.attributes.get(name) {
             Some(Given::Number(number)) => *number,
             _ => 0,
+        }
+    }
+
+    /// The network that it stands for; with the ports that lead there.
+    pub fn network(&self) -> Reach<'_> {
+        match (self.interface.network, self.attributes.get(PORTS)) {
+            (Network::None, _) => Reach::Nothing,
+            (Network::Ports, Some(Given::Ports(ports))) if !ports.is_empty() => Reach::Snap(ports),
+            (Network::Ports, _) => Reach::Device,
+            (Network::Snap, _) => Reach::Snap(&[]),
         }
     }
 
@@ -154,6 +198,9 @@ impl Attribute {
     /// What a value means.
     fn read(&self, field: &str, value: &Value) -> Result<Given> {
         let wrong = |why: String| Error::refused(ATTRIBUTE_CODE, format!("{field}: {why}"));
+        if self.ports {
+            return ports(value).map(Given::Ports).map_err(wrong);
+        }
         match (self.most, value) {
             (Some(most), Value::Number(number)) => {
                 let fits = number.as_u64().filter(|n| *n <= u64::from(most));
@@ -164,6 +211,31 @@ impl Attribute {
             (None, Value::String(name)) if is_name(name) => Ok(Given::Name(name.clone())),
             (None, _) => Err(wrong("not a name of letters, digits and hyphens".into())),
         }
+    }
+}
+
+/// A list, or as a person writes one: with commas.
+fn ports(value: &Value) -> std::result::Result<Vec<Port>, String> {
+    let mut ports: Vec<Port> = Vec::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err("not a list of ports".to_string()),
+    };
+    let texts: Vec<String> = match value {
+        Value::Sequence(list) => list.iter().map(text).collect::<std::result::Result<_, _>>()?,
+        one => text(one)?.split(',').map(|text| text.trim().to_string()).collect(),
+    };
+    for port in texts.iter().filter(|text| !text.is_empty()) {
+        let port: Port = port.parse()?;
+        if ports.iter().any(|other| other.is_the_same(port)) {
+            return Err(format!("{port}: that port of the device is named twice"));
+        }
+        ports.push(port);
+    }
+    match ports.len() > MOST_PORTS {
+        true => Err(format!("more than {MOST_PORTS} ports")),
+        false => Ok(ports),
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`confine`], [`layouts`], [`content`] | what an app is granted and sees, as a `sandbox::Confinement` |
 //! | [`hooks`], [`inside`] | programs of a snap that changes run; `snapctl` as apps and hooks see it |
 //! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
+//! | [`network`] | the network of a snap, and the ports of the device that lead there |
 //! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
@@ -48,6 +49,7 @@ pub mod manager;
 pub mod meta;
 pub mod mounting;
 pub mod mutant;
+pub mod network;
 pub mod notify;
 pub mod output;
 pub mod paths;

@@ -11,8 +11,9 @@ use crate::{
     interface::Interfaces,
     meta::Snap,
     mounting,
+    network::{self, Network},
     paths::Paths,
-    quota, rebuild, ring,
+    quota, rebuild, ring, server,
     service::{self, Service},
     settings::{Edit, Settings},
     state::{Role, State},
@@ -109,6 +110,10 @@ impl Manager {
             trusted: RefCell::default(),
             warnings,
         };
+        // Rules of an appd that was killed lead to nobody.
+        if let Err(error) = network::translate([]) {
+            eprintln!("{error}: no snap has a network of its own");
+        }
         if let Err(error) = manager.sweep() {
             manager.warnings.push(format!("apps: leftovers stay: {error}"));
         }
@@ -254,6 +259,7 @@ impl Manager {
                 cookie: hooks::cookie()?,
                 // Known once its snap.yaml is read.
                 content: Vec::new(),
+                network: None,
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
                     Role::Alone | Role::Base => None,
@@ -269,16 +275,22 @@ impl Manager {
             let why = format!("{name}: the file is a snap named {}", snap.name);
             return Err(Error::refused("snap-corrupt", why));
         }
-        let place = Place { content: self.offers(&snap, &settings), ..place };
+        let network = self.network_of(&snap, &settings, place.uid)?;
+        let place = Place { content: self.offers(&snap, &settings), network, ..place };
         quota::make(&self.paths, name, &place.quota)?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
         let mut tasks: Vec<JoinHandle<()>> =
             services.iter().map(|s| tokio::task::spawn_local(s.clone().supervise())).collect();
         if let Some(me) = self.me.borrow().upgrade() {
-            let listener = inside::listen(&self.paths, name, place.uid)?;
+            let listener = inside::listen(&self.paths.inside(name), place.uid)?;
             let asks = snap.hooks.contains_key(hooks::CHECK_HEALTH);
             let serve = inside::serve(listener, me.clone(), name.into());
             tasks.push(tokio::task::spawn_local(serve));
+            let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
+            if granted.iter().any(|granted| granted.interface.administers) {
+                let listener = inside::listen(&self.paths.administers(name), place.uid)?;
+                tasks.push(tokio::task::spawn_local(server::serve(listener, me.clone())));
+            }
             if asks {
                 tasks.push(tokio::task::spawn_local(me.watch_health(name.into())));
             }
@@ -286,6 +298,35 @@ impl Manager {
         self.running.borrow_mut().insert(name.into(), Running { snap, place, services, tasks });
         self.broken.borrow_mut().remove(name);
         Ok(())
+    }
+
+    /// Makes the network of a snap if a plug stands for one, and leads its ports there.
+    fn network_of(
+        &self,
+        snap: &Snap,
+        settings: &Settings,
+        uid: u32,
+    ) -> Result<Option<Rc<Network>>> {
+        let granted = self.interfaces.grant(snap, snap.all_plugs(), settings)?;
+        let Some(ports) = network::ports(&granted) else { return Ok(None) };
+        let others = self.networks();
+        for (name, other) in &others {
+            if let Some(port) = other.taken(&ports) {
+                let why = format!("{}: port {port} of the device leads to {name}", snap.name);
+                return Err(Error::refused("port-taken", why));
+            }
+        }
+        let network = Network::make(uid, ports)?;
+        network::translate(others.values().map(Rc::as_ref).chain([&network]))?;
+        Ok(Some(Rc::new(network)))
+    }
+
+    /// Networks of the snaps that are active.
+    fn networks(&self) -> BTreeMap<String, Rc<Network>> {
+        let running = self.running.borrow();
+        let networks =
+            running.iter().map(|(name, r)| Some((name.clone(), r.place.network.clone()?)));
+        networks.flatten().collect()
     }
 
     /// What other snaps that are active share with one.
@@ -339,11 +380,19 @@ impl Manager {
     /// Stops the services of a snap and forgets them; its mounts stay.
     pub(crate) async fn deactivate(&self, name: &str) {
         service::stop(&self.services_of(name)).await;
-        if self.running.borrow_mut().remove(name).is_some() {
+        let running = self.running.borrow_mut().remove(name);
+        if let Some(running) = running {
             let group = self.paths.snap_cgroup(name);
             // Hooks and commands beside services are gone by now, or must be.
             let _ = sandbox::cgroup::kill(&group);
             service::clear(&group).await;
+            if let Some(network) = &running.place.network {
+                network.remove();
+                let left = self.networks();
+                if let Err(error) = network::translate(left.values().map(Rc::as_ref)) {
+                    eprintln!("{name}: {error}");
+                }
+            }
         }
     }
 

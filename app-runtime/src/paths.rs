@@ -190,6 +190,11 @@ impl Paths {
         self.mounts().join(".inside").join(name)
     }
 
+    /// Where the socket is by which a snap administers the device, as a person does.
+    pub fn administers(&self, name: &str) -> PathBuf {
+        self.mounts().join(".administers").join(name)
+    }
+
     /// The program by which they do.
     pub fn snapctl(&self) -> PathBuf {
         self.below("usr/bin/snapctl")

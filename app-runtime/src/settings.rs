@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Code of a configuration, or a part of one, that cannot be.
 const CONFIG_CODE: &str = "config-invalid";
 /// Largest configuration of a snap in bytes of JSON.
-const MAX_CONFIG: usize = 64 * 1024;
+pub(crate) const MAX_CONFIG: usize = 64 * 1024;
 /// Most parts of a key: `a.b.c` has three.
 const MAX_DEPTH: usize = 16;
 /// Longest key in bytes.
@@ -88,6 +88,14 @@ impl Settings {
         *self = changed;
         Ok(())
     }
+}
+
+/// A configuration that comes from outside, if it is one that could have been set here.
+pub fn checked(config: Config) -> Result<Config> {
+    let edits: Vec<Edit> = config.into_iter().map(|(key, value)| Edit::Set(key, value)).collect();
+    let mut settings = Settings::default();
+    settings.apply(&edits)?;
+    Ok(settings.config)
 }
 
 /// The value at a key, `a.b.c`.

@@ -30,9 +30,9 @@ const REMEMBERED: usize = 16;
 /// A change that came to an end is remembered so long, in seconds.
 const REMEMBERED_S: u64 = 30 * 86_400;
 /// First user id of a snap; below are the system's and people's.
-const FIRST_UID: u32 = 20_000;
+pub(crate) const FIRST_UID: u32 = 20_000;
 /// Last user id of a snap.
-const LAST_UID: u32 = 59_999;
+pub(crate) const LAST_UID: u32 = 59_999;
 /// Largest file that is read.
 const MAX_STATE: u64 = 4 << 20;
 
@@ -140,6 +140,9 @@ pub struct Snapshot {
     /// Taken because the snap was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub auto: bool,
+    /// The configuration then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: Config,
     /// Bytes that the data needs when it is laid out.
     pub bytes: u64,
     /// Size of the file in bytes.

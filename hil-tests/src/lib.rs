@@ -24,6 +24,7 @@
 //! | [`console`] | its serial line: the whole log, waiting for text, typing |
 //! | [`qmp`] | QEMU's control socket |
 //! | [`child`] | child processes that never outlive the test |
+//! | [`ports`] | ports of the host that lead to a gateway's |
 //! | [`limits`] | how long things may take |
 //!
 //! What always holds: a child never outlives the process that started it; at most
@@ -45,6 +46,7 @@ pub mod fleet_server;
 pub mod gateway;
 pub mod limits;
 pub mod paths;
+pub mod ports;
 pub mod provision;
 pub mod qemu;
 pub mod qmp;

@@ -3,13 +3,17 @@
 
 use hil::error::ensure;
 use hil::gateway::Gateway;
+use hil::qemu::Network;
 use hil::releases::Releases;
 use hil::samples::{self, APP};
-use hil::{Result, provision};
+use hil::{Result, limits, ports, provision};
 
 /// Services of the sample app: one that greets, one that looks around.
 const SERVICE: &str = "hello.hello";
 const PROBE: &str = "hello.probe";
+/// The one that serves a page, and the port of the device that leads to it.
+const PAGE: &str = "hello.page";
+const PAGE_PORT: u16 = 8080;
 /// The one of the image that looks around.
 const BOXED: &str = "boxed.boxed";
 
@@ -17,7 +21,9 @@ const BOXED: &str = "boxed.boxed";
 fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     let releases = Releases::get()?;
     let image = releases.first()?;
-    let mut gateway = Gateway::new("apps", &image, &provision::stand_alone("apps"))?;
+    let port = ports::free()?;
+    let mut gateway = Gateway::new("apps", &image, &provision::stand_alone("apps"))?
+        .network(Network::Forwarded(vec![(port, PAGE_PORT)]));
     gateway.card()?.put("hello.snap", &samples::signed(releases)?)?;
     gateway.card()?.put("loose.snap", &samples::unsigned(releases)?)?;
     gateway.card()?.put("torn.snap", &samples::truncated(releases)?)?;
@@ -39,6 +45,12 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     gateway.wait_service(PROBE, "done")?;
     let seen = gateway.ok(&format!("logs {PROBE}"))?;
     samples::saw_nothing_of_the_host(&seen)?;
+
+    // It serves from a network of its own, at port 80 there: what comes to the device's 8080.
+    gateway.ok("start hello.page")?;
+    gateway.wait_service(PAGE, "active")?;
+    let page = ports::page(port, limits::COMMAND)?;
+    ensure(page.ends_with("Hello from hello\n"), || format!("another page: {page:?}"))?;
 
     // An image of containers becomes a snap here, and sees no more than one with the plug network.
     gateway.refused("install --name boxed /boot/image.tar", "signature")?;

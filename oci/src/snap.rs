@@ -2,7 +2,7 @@
 
 use crate::config::Execution;
 use crate::digest::Digest;
-use crate::process::ImageProcess;
+use crate::process::{ImageProcess, Port};
 use crate::{Error, Result};
 
 /// snapd's limit for names.
@@ -15,6 +15,8 @@ const MAX_SUMMARY: usize = 128;
 const SHORT: usize = 12;
 /// Before what belongs to an app.
 const INDENT: &str = "    ";
+/// Its attribute `ports` lists what leads to the image.
+const BIND: &str = "network-bind";
 
 /// Labels of an image that say something to people (OCI image specification, `annotations.md`).
 const VERSION: &str = "org.opencontainers.image.version";
@@ -104,7 +106,7 @@ pub fn yaml(
     let description = format!("{description}Made from an OCI image, {digest}.");
     let mut plugs = vec!["network"];
     if !process.ports.is_empty() {
-        plugs.push("network-bind");
+        plugs.push(BIND);
     }
     let Naming { name, version } = naming;
     let program = process.program.trim_start_matches('/');
@@ -118,6 +120,14 @@ pub fn yaml(
         quoted(program),
         plugs.join(", "),
     );
+    if !process.ports.is_empty() {
+        let port = |port: &Port| match port.udp {
+            true => quoted(&format!("{}/udp", port.number)),
+            false => port.number.to_string(),
+        };
+        let ports: Vec<String> = process.ports.iter().map(port).collect();
+        text.push_str(&format!("plugs:\n  {BIND}:\n    ports: [{}]\n", ports.join(", ")));
+    }
     if !process.volumes.is_empty() {
         text.push_str("layout:\n");
         for (number, volume) in process.volumes.iter().enumerate() {

@@ -59,6 +59,10 @@ fn step(
         Op::TimeNamespace { offsets } => new_clocks(offsets)?,
         Op::HostName(name) => rustix::system::sethostname(name.as_bytes())?,
         Op::LoopbackUp => netdevice::loopback_up()?,
+        Op::Network(namespace) => rustix::thread::move_into_link_name_space(
+            namespace.as_fd(),
+            Some(LinkNameSpaceType::Network),
+        )?,
         Op::Umask(mask) => drop(rustix::process::umask(Mode::from_raw_mode(*mask))),
         Op::Limit(resource, value) => {
             let limit = Rlimit { current: Some(*value), maximum: Some(*value) };

@@ -6,7 +6,7 @@
 
 use crate::{capability::CapabilitySet, cgroup::Limits, profile::Profile};
 use rustix::process::{Resource, Signal};
-use std::path::PathBuf;
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 /// Everything that bounds a process.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Confinement {
     pub mounts: Vec<Mount>,
     /// Namespaces of its own.
     pub namespaces: Namespaces,
+    /// With [`Namespaces::net`]: this one, which was made before, instead of a new one.
+    pub network: Option<Arc<OwnedFd>>,
     /// Run under a small process 1 that forwards signals and reaps orphans; needs
     /// [`Namespaces::pid`].
     ///
@@ -74,6 +76,7 @@ impl Confinement {
             root: Root::Host,
             mounts: Vec::new(),
             namespaces: Namespaces::NONE,
+            network: None,
             reaper: false,
             identity: Identity { uid: 0, gid: 0 },
             capabilities: CapabilitySet::all(),
@@ -203,7 +206,7 @@ pub struct Namespaces {
     pub mount: bool,
     /// Process ids.
     pub pid: bool,
-    /// Network: only a loopback interface, which is up.
+    /// Network: only a loopback interface, which is up; or what [`Confinement::network`] has.
     pub net: bool,
     /// System V and POSIX queues, semaphores and shared memory.
     pub ipc: bool,

@@ -27,6 +27,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// One system call, or a few that belong together.
@@ -40,6 +41,8 @@ pub(crate) enum Op {
     },
     HostName(String),
     LoopbackUp,
+    /// Enters the network namespace that the descriptor refers to.
+    Network(Arc<OwnedFd>),
     /// No mount made here is seen by the caller, and none of the caller's is seen here later.
     PrivateMounts,
     FileSystem {
@@ -218,7 +221,7 @@ fn clone_flags(confinement: &Confinement) -> u64 {
     [
         (own.mount, libc::CLONE_NEWNS),
         (own.pid, libc::CLONE_NEWPID),
-        (own.net, libc::CLONE_NEWNET),
+        (own.net && confinement.network.is_none(), libc::CLONE_NEWNET),
         (own.ipc, libc::CLONE_NEWIPC),
         (own.uts, libc::CLONE_NEWUTS),
     ]
@@ -280,8 +283,10 @@ fn isolate(confinement: &Confinement, list: &mut Steps) {
     {
         list.push("set host name", name, Op::HostName(name.clone()));
     }
-    if confinement.namespaces.net {
-        list.push("bring up", "loopback interface", Op::LoopbackUp);
+    match &confinement.network {
+        _ if !confinement.namespaces.net => {}
+        Some(made) => list.push("enter", "network namespace", Op::Network(made.clone())),
+        None => list.push("bring up", "loopback interface", Op::LoopbackUp),
     }
 }
 

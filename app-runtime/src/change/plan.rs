@@ -9,7 +9,7 @@
 //! | disable | stop, link |
 //! | remove | pack (unless purged), stop, hook, stop, settle, link; drop-revision, drop-snap |
 //! | save | pack |
-//! | restore | stop, unpack, swap, start; drop-replaced |
+//! | restore | stop, unpack, swap, settle where the configuration was another, start; drop-replaced |
 //! | forget | forget; drop-snapshot |
 //! | import | import |
 //! | set, connect, disconnect, set-quota | see [`settings`] |
@@ -427,7 +427,7 @@ fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts)
         let bytes = facts.size(name);
         let mut done = format!("{name} removed");
         if !purge && bytes > 0 {
-            steps.push(pack(set, name, snap, bytes, now, true));
+            steps.extend(pack(state, set, name, bytes, now, true));
             needed += bytes;
             done.push_str(&format!(" (its data is kept in snapshot set #{set})"));
         }
@@ -451,10 +451,12 @@ fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts)
     Ok(Plan { summary: format!("Remove {}", quoted(names)), steps, told, needed })
 }
 
-fn pack(set: u32, name: &str, snap: &Installed, bytes: u64, now: u64, auto: bool) -> Step {
+fn pack(state: &State, set: u32, name: &str, bytes: u64, now: u64, auto: bool) -> Option<Step> {
+    let snap = state.snaps.get(name)?;
     let version = snap.revisions.get(&snap.current).map_or("", |r| r.version.as_str());
     let snapshot = Snapshot {
         time: now,
+        config: state.settings_of(name).config,
         version: version.into(),
         revision: snap.current,
         auto,
@@ -462,7 +464,7 @@ fn pack(set: u32, name: &str, snap: &Installed, bytes: u64, now: u64, auto: bool
         size: 0,
         digest: String::new(),
     };
-    Step::Pack { set, name: name.into(), snapshot }
+    Some(Step::Pack { set, name: name.into(), snapshot })
 }
 
 fn save(state: &State, names: &[String], now: u64, facts: &Facts) -> Result<Plan> {
@@ -470,10 +472,10 @@ fn save(state: &State, names: &[String], now: u64, facts: &Facts) -> Result<Plan
     let names = if names.is_empty() { all.as_slice() } else { names };
     let set = state.last_set.saturating_add(1);
     let (mut steps, mut needed) = (Vec::new(), 0);
-    for (name, snap) in checked(state, names)? {
+    for (name, _) in checked(state, names)? {
         let bytes = facts.size(name);
         needed += bytes;
-        steps.push(pack(set, name, snap, bytes, now, false));
+        steps.extend(pack(state, set, name, bytes, now, false));
     }
     let told = vec![format!("Saved {} in snapshot set #{set}", quoted(names))];
     Ok(Plan { summary: format!("Save data of {}", quoted(names)), steps, told, needed })
@@ -511,6 +513,11 @@ fn restore(state: &State, set: u32, names: &[String]) -> Result<Plan> {
         steps.push(Step::Stop { name: owned() });
         steps.push(Step::Unpack { set, name: owned(), revision, uid });
         steps.push(Step::Swap { name: owned(), revision });
+        let before = state.settings_of(name);
+        if before.config != snapshot.config {
+            let after = Settings { config: snapshot.config.clone(), ..before.clone() };
+            steps.push(Step::Settle { name: owned(), before, after });
+        }
         if !snap.disabled {
             steps.push(Step::Start { name: owned() });
         }

@@ -20,7 +20,7 @@ use crate::{
 };
 use protocol::control::{InsideRequest, InsideResponse, read_frame, write_frame};
 use sandbox::Mount;
-use std::{fs, io, os::unix::fs::PermissionsExt, rc::Rc, sync::Arc, time::Duration};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -65,16 +65,15 @@ pub fn mounts(paths: &Paths, snap: &str) -> Vec<Mount> {
     mounts
 }
 
-/// Makes the socket of a snap, for its user alone.
-pub fn listen(paths: &Paths, snap: &str, uid: u32) -> Result<UnixListener> {
-    let path = paths.inside(snap);
-    let folder = path.parent().unwrap_or(&path);
+/// Makes a socket of a snap, for its user alone.
+pub fn listen(path: &Path, uid: u32) -> Result<UnixListener> {
+    let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).at("make directory", folder)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).at("set mode of", folder)?;
-    crate::data::remove(&path)?;
-    let listener = UnixListener::bind(&path).at("bind", &path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).at("set mode of", &path)?;
-    std::os::unix::fs::chown(&path, Some(uid), Some(uid)).at("set owner of", &path)?;
+    crate::data::remove(path)?;
+    let listener = UnixListener::bind(path).at("bind", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).at("set mode of", path)?;
+    std::os::unix::fs::chown(path, Some(uid), Some(uid)).at("set owner of", path)?;
     Ok(listener)
 }
 

@@ -16,6 +16,7 @@ pub mod exported;
 use crate::{
     data,
     error::{Context, Error, Result},
+    settings::{self, Config},
     state::Snapshot,
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -37,8 +38,8 @@ pub const COMMON: &str = "common";
 pub const DATA: &str = "data";
 /// Name of the head.
 const META: &str = "meta.json";
-/// Largest head in bytes.
-const MAX_META: u64 = 4096;
+/// Largest head in bytes: the configuration, and a little.
+const MAX_META: u64 = settings::MAX_CONFIG as u64 + 4096;
 /// Version of the format.
 const FORMAT: u32 = 1;
 /// Most entries in one snapshot; each takes an inode.
@@ -60,6 +61,9 @@ pub struct Head {
     pub revision: u32,
     /// Unix time in seconds when it was taken.
     pub time: u64,
+    /// The snap's configuration then.
+    #[serde(default, skip_serializing_if = "Config::is_empty")]
+    pub config: Config,
     /// Bytes that the data needs when it is laid out.
     pub bytes: u64,
 }
@@ -72,6 +76,7 @@ impl Head {
             version: self.version,
             revision: self.revision,
             auto: false,
+            config: self.config,
             bytes: self.bytes,
             size,
             digest,
@@ -86,6 +91,7 @@ impl Head {
             version: snapshot.version.clone(),
             revision: snapshot.revision,
             time: snapshot.time,
+            config: snapshot.config.clone(),
             bytes: snapshot.bytes,
         }
     }
@@ -209,10 +215,11 @@ fn head(path: &Path, entries: &mut Entries<'_>) -> Result<Head> {
     }
     let mut text = Vec::new();
     first.read_to_end(&mut text).map_err(|e| bad(e.to_string()))?;
-    let head: Head = serde_json::from_slice(&text).map_err(|e| bad(format!("{META}: {e}")))?;
+    let mut head: Head = serde_json::from_slice(&text).map_err(|e| bad(format!("{META}: {e}")))?;
     if head.format != FORMAT {
         return Err(bad(format!("{META}: format {}, this is {FORMAT}", head.format)));
     }
+    head.config = settings::checked(head.config).map_err(|e| bad(format!("{META}: {e}")))?;
     Ok(head)
 }
 

@@ -4,10 +4,15 @@ use protocol::keychain::KeyChain;
 use protocol::keys::{KeySet, PrivateKey};
 use serde_json::Value;
 use std::{
+    cell::OnceCell,
     fs,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,6 +20,35 @@ use std::{
 /// Far longer than anything takes; only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 static NEXT: AtomicU32 = AtomicU32::new(0);
+/// The machine's network, which the tests are in before each gets one of its own.
+static MACHINE: OnceLock<fs::File> = OnceLock::new();
+
+thread_local! {
+    /// Each test is a thread.
+    static ALONE: OnceCell<()> = const { OnceCell::new() };
+}
+
+/// Gives the test a network of its own, with a loopback interface: two devices on one network would
+/// have the same addresses.
+fn own_network() {
+    MACHINE.get_or_init(|| fs::File::open("/proc/thread-self/ns/net").unwrap());
+    ALONE.with(|alone| {
+        alone.get_or_init(|| {
+            #[expect(deprecated, reason = "the safe form exists only in a newer rustix")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
+            run(Command::new("ip").args(["link", "set", "lo", "up"]));
+        });
+    });
+}
+
+/// A shell's script, in the machine's network.
+pub fn online(script: &str) -> Command {
+    let machine = MACHINE.get_or_init(|| fs::File::open("/proc/thread-self/ns/net").unwrap());
+    let network = format!("--net=/proc/{}/fd/{}", std::process::id(), machine.as_raw_fd());
+    let mut command = Command::new("nsenter");
+    command.arg(network).args(["sh", "-c", script]);
+    command
+}
 
 /// The key that the device trusts for apps.
 pub fn app_key() -> PrivateKey {
@@ -51,6 +85,7 @@ impl Bench {
 
     fn prepare() -> Self {
         assert!(rustix::process::geteuid().is_root(), "these tests need root: they mount");
+        own_network();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("appd-test-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(&name);

@@ -1,10 +1,18 @@
 //! Plugs that are connected and disconnected, and quotas.
 
-use crate::{bench::Bench, snap::Snap};
+use crate::{
+    bench::Bench,
+    snap::{STEADY, Snap, borrow, pack},
+};
 use serde_json::json;
 
-const WAITS: &str =
-    "#!/bin/sh\nbusybox readlink /proc/self/ns/net\nwhile true; do busybox sleep 0.1; done\n";
+/// Says which network devices it has, and waits.
+const WAITS: &str = "#!/bin/sh
+busybox awk 'NR>2{print $1}' /proc/net/dev | busybox sort | busybox xargs
+while true; do busybox sleep 0.1; done
+";
+/// With the plug network.
+const ON_NETWORK: &str = "eth0: lo:";
 
 fn plugged(version: &str) -> Snap {
     let mut snap = Snap::new("plugged", version, WAITS);
@@ -28,20 +36,19 @@ fn what_is_connected_by_itself_and_what_by_a_person() {
     let led = (no.clone(), no.clone(), json!(["chip=0", "line=?"]));
     assert_eq!(state(&bench), [led.clone(), (json!(true), no.clone(), json!([]))]);
 
-    let host = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
     let nets = |bench: &Bench| bench.output("plugged.main");
-    assert_eq!(nets(&bench), std::slice::from_ref(&host));
+    assert_eq!(nets(&bench), [ON_NETWORK]);
     bench.ask(&["disconnect", "plugged:network"]);
     assert_eq!(state(&bench)[1], (no.clone(), json!(true), json!([])));
     bench.until("it runs again", |b| nets(b).len() == 2);
-    assert_ne!(nets(&bench)[1], host);
+    assert_eq!(nets(&bench)[1], "lo:");
     // A decision outlives a new revision.
     bench.install(&plugged("2").signed(&bench.dir));
     bench.until("the new one runs", |b| nets(b).len() == 3);
-    assert_ne!(nets(&bench)[2], host);
+    assert_eq!(nets(&bench)[2], "lo:");
     bench.ask(&["connect", "plugged:network"]);
     bench.until("it runs again", |b| nets(b).len() == 4);
-    assert_eq!(nets(&bench)[3], host);
+    assert_eq!(nets(&bench)[3], ON_NETWORK);
 
     // What no person said is asked for; what is not there undoes the change.
     for (words, code, text) in [
@@ -106,4 +113,38 @@ fn a_quota_that_the_machine_cannot_hold_is_refused() {
     bench.ask(&["remove-quota", "bound"]);
     assert_eq!(bench.ask(&["quotas"]), json!([]));
     assert_eq!(bench.ask(&["quota", "bound"])[0]["snap"], "bound");
+}
+
+const ADMINISTERS: &str = "#!/bin/sh
+snapctl --administer list >/dev/null 2>&1 && echo lists || echo 'lists nothing'
+snapctl --administer stop quiet >/dev/null 2>&1
+busybox test -d /run/host/proc/1 && echo 'sees processes' || echo 'sees none'
+busybox test -w /run/host/proc/sys/kernel/hostname && echo 'may write'
+echo x 2>/dev/null > /run/host/proc/sys/kernel/hostname && echo 'has written'
+while true; do busybox sleep 0.1; done
+";
+
+#[test]
+fn a_snap_administers_or_observes_the_device_only_when_a_person_says_so() {
+    let bench = Bench::new();
+    bench.install(&Snap::new("quiet", "1", STEADY).signed(&bench.dir));
+    let mut snap = Snap::new("boss", "1", ADMINISTERS);
+    snap.yaml += "    plugs: [snapctl-control, system-observe]\n";
+    let tree = snap.tree(&bench.dir);
+    borrow(&tree, env!("CARGO_BIN_EXE_snapctl"), "bin/spare");
+    bench.install(&pack(&tree, &bench.dir, "boss"));
+    bench.until("it tried", |b| b.output("boss").len() == 2);
+    assert_eq!(bench.output("boss"), ["lists nothing", "sees none"]);
+    assert_eq!(bench.service("quiet")["state"], "active");
+
+    bench.ask(&["connect", "boss:snapctl-control"]);
+    bench.until("it tried", |b| b.output("boss").len() == 4);
+    assert_eq!(bench.output("boss")[2..], ["lists", "sees none"]);
+    bench.until("it stopped the other", |b| b.service("quiet")["state"] == "inactive");
+
+    bench.ask(&["connect", "boss:system-observe"]);
+    bench.ask(&["disconnect", "boss:snapctl-control"]);
+    let last = ["lists nothing", "sees processes"];
+    bench.until("it observes only", |b| b.output("boss").ends_with(&last.map(String::from)));
+    assert!(!bench.output("boss").iter().any(|line| line.contains("writ")));
 }

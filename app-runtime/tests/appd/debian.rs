@@ -1,7 +1,7 @@
 //! Programs of Debian's that the tests run without installing their packages, which would start
 //! daemons.
 
-use crate::bench::run;
+use crate::bench::{online, run};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ pub fn program(package: &str, path: &str) -> PathBuf {
         // A new machine may have no lists of packages yet.
         let get = format!("apt-get -q download {package}");
         let script = format!("{get} || {{ apt-get -q update; {get}; }}");
-        run(Command::new("sh").args(["-c", &script]).current_dir(&folder));
+        run(online(&script).current_dir(&folder));
         let files = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
         let file = files.into_iter().find(|p| p.extension().is_some_and(|e| e == "deb")).unwrap();
         let part = folder.join("part");

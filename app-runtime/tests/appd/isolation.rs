@@ -59,18 +59,18 @@ fn two_snaps_have_two_users_and_do_not_see_each_other() {
 }
 
 #[test]
-fn the_network_plug_shares_the_network_and_brings_dns() {
+fn network_bind_shares_the_network_and_brings_dns() {
     let bench = Bench::new();
-    let plugs = "    plugs: [network]\n";
+    let plugs = "    plugs: [network-bind]\n";
     let lines = report(
         &bench,
         "online",
         plugs,
         "busybox readlink /proc/self/ns/net; busybox cat /etc/resolv.conf",
     );
-    let host = std::fs::read_link("/proc/self/ns/net").unwrap();
+    let host = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     assert_eq!(lines, [host.to_str().unwrap(), "nameserver 192.0.2.53"]);
-    assert_eq!(bench.ask(&["info", "online"])["connections"], serde_json::json!(["network"]));
+    assert_eq!(bench.ask(&["info", "online"])["connections"], serde_json::json!(["network-bind"]));
     let alone = report(&bench, "offline", "", "busybox readlink /proc/self/ns/net");
     assert_ne!(alone, [host.to_str().unwrap()]);
 }

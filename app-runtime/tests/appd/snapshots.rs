@@ -6,6 +6,7 @@ use crate::{
     snap::STEADY,
 };
 use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
@@ -29,6 +30,7 @@ fn data_comes_back_as_it_was_with_owner_mode_and_links() {
     symlink("/etc/passwd", folder.join("link")).unwrap();
     let long = "n".repeat(180);
     fs::write(folder.join(&long), "long").unwrap();
+    bench.ask(&["set", "steady", "a.b=1", "c=\"two\""]);
     assert_eq!(bench.ask(&["save"])["ok"], "Saved \"steady\" snap in snapshot set #1");
     let saved = bench.ask(&["saved"]);
     assert_eq!((&saved[0]["set"], &saved[0]["snap"]), (&1.into(), &"steady".into()));
@@ -36,6 +38,7 @@ fn data_comes_back_as_it_was_with_owner_mode_and_links() {
 
     fs::remove_dir_all(folder.join("a")).unwrap();
     fs::write(folder.join("new"), "goes").unwrap();
+    bench.ask(&["set", "steady", "a.b=2", "new=true"]);
     assert_eq!(bench.ask(&["restore", "1"])["ok"], "Restored snapshot #1.");
     assert_eq!(fs::read_to_string(deep.join("program")).unwrap(), "kept");
     let found = fs::metadata(deep.join("program")).unwrap();
@@ -45,6 +48,7 @@ fn data_comes_back_as_it_was_with_owner_mode_and_links() {
     assert_eq!(fs::read_link(folder.join("link")).unwrap(), Path::new("/etc/passwd"));
     assert_eq!(fs::read_to_string(folder.join(long)).unwrap(), "long");
     assert!(!folder.join("new").exists());
+    assert_eq!(bench.ask(&["get", "steady"]), json!({"a": {"b": 1}, "c": "two"}));
     bench.until("it runs on it", |b| versions(b, "steady", 1) == "1\n1\n");
     assert_eq!(bench.kept("data/steady"), ["1", "common"]);
 

@@ -1,11 +1,12 @@
 //! The sample app. `hello` greets every few seconds. `hello probe` tries to see the host and prints
 //! what it got, one line an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
-//! `hello hog` takes memory until it is stopped; `hello crash` fails at once.
+//! `hello serve` greets at port 80, `hello hog` takes memory until it is stopped, `hello crash`
+//! fails at once.
 
 mod attempts;
 mod syscalls;
 
-use std::{env, io::Write as _, thread, time::Duration};
+use std::{env, io::Write as _, net::TcpListener, thread, time::Duration};
 
 /// Between two greetings.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -20,6 +21,7 @@ fn main() {
         Some("probe") => probe(),
         Some("crash") => std::process::exit(3),
         Some("hog") => hog(),
+        Some("serve") => serve(),
         _ => greet(),
     }
 }
@@ -33,6 +35,20 @@ fn greet() -> ! {
         println!("Hello from {name} {version}, start {starts}");
         let _ = std::io::stdout().flush();
         thread::sleep(INTERVAL);
+    }
+}
+
+/// A page for whoever connects.
+fn serve() -> ! {
+    let name = env::var("SNAP_INSTANCE_NAME").unwrap_or_else(|_| "?".into());
+    let listener = TcpListener::bind("0.0.0.0:80").expect("port 80 is the snap's own");
+    loop {
+        if let Ok((mut stream, from)) = listener.accept() {
+            println!("a page for {}", from.ip());
+            let page = format!("HTTP/1.0 200 OK\r\n\r\nHello from {name}\n");
+            // Who asks may be gone again.
+            let _ = stream.write_all(page.as_bytes());
+        }
     }
 }
 

@@ -381,6 +381,7 @@ impl Disk for Machine {
             version: "1".into(),
             revision: 1,
             auto: false,
+            config: Default::default(),
             bytes: LARGE,
             size: SIZE as u64,
             digest: String::new(),

@@ -28,10 +28,15 @@ mod words;
 
 use std::process::ExitCode;
 
+/// First word of an app that administers the device, by the interface `snapctl-control`: the words
+/// after it are those of a person, not of a snap.
+const ADMINISTER: &str = "--administer";
+
 fn main() -> ExitCode {
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let code = match words.as_slice() {
+        [first, words @ ..] if first == ADMINISTER => run::line(words),
         words if let Some(cookie) = inside::cookie() => inside::ask(cookie, words),
         [word] if matches!(word.as_str(), "prompt" | "console") => prompt::serve(),
         words => run::line(words),

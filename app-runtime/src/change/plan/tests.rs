@@ -332,6 +332,7 @@ fn snapshots_of_removed_snaps_expire_and_others_do_not() {
         version: "1".into(),
         revision: 1,
         auto,
+        config: Config::new(),
         bytes: 1,
         size: 1,
         digest: String::new(),
