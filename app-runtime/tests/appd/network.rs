@@ -199,7 +199,7 @@ fn listed_ports_of_the_device_lead_to_the_snap_and_others_do_not() {
     let looks = r"#!/bin/sh
 way=$(busybox ip route | busybox awk '/default/{print $3}')
 ask() { printf 'GET /page HTTP/1.0\r\n\r\n' | busybox nc -w 1 $1 $2 2>/dev/null || echo none; }
-ask $way 8080 | busybox tail -n 1
+until ask $way 8080 | busybox grep 'a page'; do busybox sleep 0.1; done
 ask $way 7000
 ask 198.18.0.1 7000
 while true; do busybox sleep 1; done
@@ -213,7 +213,7 @@ while true; do busybox sleep 1; done
     let (code, message) = bench.refused(&["install", second.to_str().unwrap()]);
     assert_eq!(code, "port-taken");
     assert!(message.contains("8080") && message.contains("web"), "{message}");
-    assert_eq!(far.gets(&format!("{DEVICE}:8080")).as_deref(), Some("a page"));
+    assert_eq!(far.waits_for(&bench, &format!("{DEVICE}:8080")), "a page");
 
     // A person says otherwise, also after a power cut.
     bench.ask(&["connect", "web:network-bind", "ports=8081:80"]);
