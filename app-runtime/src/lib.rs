@@ -18,6 +18,7 @@
 //! | [`confine`], [`layouts`], [`content`] | what an app is granted and sees, as a `sandbox::Confinement` |
 //! | [`hooks`], [`inside`] | programs of a snap that changes run; `snapctl` as apps and hooks see it |
 //! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
+//! | [`clock`] | the device's clock, set by an app |
 //! | [`network`] | the network of a snap, and the ports of the device that lead there |
 //! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
@@ -29,6 +30,7 @@
 
 pub mod beneath;
 pub mod change;
+pub mod clock;
 pub mod confine;
 pub mod content;
 pub mod data;

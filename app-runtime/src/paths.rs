@@ -126,7 +126,7 @@ impl Paths {
 
     /// Exists once a time server has set the clock.
     pub fn time_synced(&self) -> PathBuf {
-        self.below("run/holdfast/time-synced")
+        self.below(protocol::clock::SYNCED.trim_start_matches('/'))
     }
 
     /// The device's configuration.
@@ -147,6 +147,11 @@ impl Paths {
     /// init's control socket.
     pub fn init_socket(&self) -> PathBuf {
         self.below(protocol::control::INIT_SOCKET.trim_start_matches('/'))
+    }
+
+    /// The last time that was seen.
+    pub fn time_seen(&self) -> PathBuf {
+        self.below(protocol::clock::STORED.trim_start_matches('/'))
     }
 
     /// Where the key sets are.

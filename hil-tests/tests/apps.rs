@@ -14,6 +14,8 @@ const PROBE: &str = "hello.probe";
 /// The one that serves a page, and the port of the device that leads to it.
 const PAGE: &str = "hello.page";
 const PAGE_PORT: u16 = 8080;
+/// The one that sets the clock.
+const CLOCK: &str = "hello.clock";
 /// The one of the image that looks around.
 const BOXED: &str = "boxed.boxed";
 
@@ -46,11 +48,8 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     let seen = gateway.ok(&format!("logs {PROBE}"))?;
     samples::saw_nothing_of_the_host(&seen)?;
 
-    // It serves from a network of its own, at port 80 there: what comes to the device's 8080.
-    gateway.ok("start hello.page")?;
-    gateway.wait_service(PAGE, "active")?;
-    let page = ports::page(port, limits::COMMAND)?;
-    ensure(page.ends_with("Hello from hello\n"), || format!("another page: {page:?}"))?;
+    serves_a_page(&mut gateway, port)?;
+    sets_the_clock_if_it_may(&mut gateway)?;
 
     // An image of containers becomes a snap here, and sees no more than one with the plug network.
     gateway.refused("install --name boxed /boot/image.tar", "signature")?;
@@ -80,4 +79,26 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     gateway.refused(&format!("info {APP}"), "")?;
     gateway.power_off()?;
     hil::checks::data_partition_fills_the_card(gateway.card()?)
+}
+
+/// From a network of its own, at port 80 there: what comes to the device's 8080.
+fn serves_a_page(gateway: &mut Gateway, port: u16) -> Result {
+    gateway.ok(&format!("start {PAGE}"))?;
+    gateway.wait_service(PAGE, "active")?;
+    let page = ports::page(port, limits::COMMAND)?;
+    ensure(page.ends_with("Hello from hello\n"), || format!("another page: {page:?}"))
+}
+
+/// It may once a person said so.
+fn sets_the_clock_if_it_may(gateway: &mut Gateway) -> Result {
+    let says = |gateway: &mut Gateway, expected: &str| {
+        gateway.ok(&format!("start {CLOCK}"))?;
+        gateway.wait_service(CLOCK, "done")?;
+        let said = gateway.ok(&format!("logs {CLOCK}"))?;
+        let last = said.lines().last().unwrap_or_default();
+        ensure(last.contains(expected), || format!("not {expected}: {last}"))
+    };
+    says(gateway, "time-control")?;
+    gateway.ok("connect hello:time-control")?;
+    says(gateway, "ALLOWED")
 }

@@ -100,7 +100,7 @@ impl Machine {
         data::mount_boot(disk.as_ref(), &mut warnings);
         let mut pet = || drop(watchdog.turn(clock::now_ms()));
         let mut data = data::mount_data(disk.as_ref(), &mut pet, &mut warnings);
-        let floor = floor::floor(Path::new(floor::STORED), facts.release.build_time);
+        let floor = floor::floor(Path::new(protocol::clock::STORED), facts.release.build_time);
         raise_clock(floor, &mut warnings);
         let config = provision::configuration(&mut warnings);
         let hostname = set_hostname(&config, &facts, &mut warnings);

@@ -14,6 +14,7 @@
 //! | [`device`] | `device.toml` | TOML |
 //! | [`cbor`] | limits of received CBOR | |
 //! | [`calendar`] | times as text | RFC 3339 |
+//! | [`clock`] | what is known of the time, between daemons | text |
 //! | [`checks`] | health checks that a release declares | text |
 //! | [`policy`] | when a gateway may update | TOML, JSON, CBOR |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
@@ -25,6 +26,7 @@ pub mod calendar;
 pub mod cbor;
 pub mod change;
 pub mod checks;
+pub mod clock;
 pub mod control;
 pub mod delta;
 pub mod device;

@@ -3,6 +3,7 @@
 use super::{Pen, WRITING, words::Asked};
 use crate::{
     change::run::World,
+    clock,
     error::{Error, Result},
     hooks::Action,
     manager::Manager,
@@ -14,6 +15,8 @@ use serde_json::Value;
 use std::rc::Rc;
 use tokio::time::sleep;
 
+/// The interface for setting the clock.
+const TIME_CONTROL: &str = "time-control";
 /// Not done, or not so.
 const NO: u8 = 1;
 
@@ -82,6 +85,19 @@ impl Asker<'_> {
                 let health = HealthInfo { status, message, code, revision, time };
                 self.manager.hooks.set_health(self.snap, health);
                 Ok(done())
+            }
+            Asked::SetTime(time) => {
+                let settings = self.manager.state.borrow().settings_of(self.snap);
+                let granted = self.manager.snap(self.snap).map(|snap| {
+                    let plugs = snap.all_plugs();
+                    self.manager.interfaces.grant(&snap, plugs, &settings)
+                });
+                let granted = granted.transpose()?.unwrap_or_default();
+                if !granted.iter().any(|granted| granted.interface.name == TIME_CONTROL) {
+                    let why = format!("{}: no plug of {TIME_CONTROL} is connected", self.snap);
+                    return Err(Error::refused("not-connected", why));
+                }
+                clock::set(&self.manager.paths, self.snap, time).map(|()| done())
             }
             Asked::IsConnected(plug) => {
                 let found = self.connections().into_iter().find(|(name, _)| *name == plug);

@@ -35,6 +35,8 @@ pub enum Asked {
         /// For people.
         message: String,
     },
+    /// The device's clock, Unix seconds; no word of snapd's.
+    SetTime(u64),
     /// Whether a plug is connected.
     IsConnected(String),
     /// Names of connected plugs.
@@ -108,6 +110,12 @@ pub fn parse(words: &[String]) -> Result<Asked, String> {
                 [plug] if !has(&["--list"]) => Ok(Asked::IsConnected(plug.clone())),
                 _ => Err("is-connected: one plug, or --list".into()),
             }
+        }
+        "set-time" => {
+            only(&[])?;
+            let [seconds] = rest else { return Err("set-time: seconds of Unix time".into()) };
+            let time = seconds.parse().map_err(|_| format!("set-time: {seconds:?}: no number"))?;
+            Ok(Asked::SetTime(time))
         }
         other => Err(format!("unknown command {other:?}")),
     }

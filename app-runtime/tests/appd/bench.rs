@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Far longer than anything takes; only a test that fails waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 /// The machine's network, which the tests are in before each gets one of its own.
 static MACHINE: OnceLock<fs::File> = OnceLock::new();

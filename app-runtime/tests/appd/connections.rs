@@ -5,6 +5,7 @@ use crate::{
     snap::{STEADY, Snap, borrow, pack},
 };
 use serde_json::json;
+use std::fs;
 
 /// Says which network devices it has, and waits.
 const WAITS: &str = "#!/bin/sh
@@ -147,4 +148,32 @@ fn a_snap_administers_or_observes_the_device_only_when_a_person_says_so() {
     let last = ["lists nothing", "sees processes"];
     bench.until("it observes only", |b| b.output("boss").ends_with(&last.map(String::from)));
     assert!(!bench.output("boss").iter().any(|line| line.contains("writ")));
+}
+
+/// Tries times that no clock here is ever set to: the machine's own is not for tests.
+const SETS_TIME: &str = "#!/bin/sh
+for time in 1000 7258118401; do snapctl set-time $time 2>&1 || echo \"= $?\"; done
+while true; do busybox sleep 0.1; done
+";
+
+#[test]
+fn a_snap_sets_the_clock_only_when_a_person_says_so_and_never_back() {
+    let bench = Bench::new();
+    let seen = bench.dir.join("data/system/timed");
+    fs::create_dir_all(&seen).unwrap();
+    fs::write(seen.join("clock"), "2000\n").unwrap();
+    let mut snap = Snap::new("gps", "1", SETS_TIME);
+    snap.yaml += "    plugs: [time-control]\n";
+    let tree = snap.tree(&bench.dir);
+    borrow(&tree, env!("CARGO_BIN_EXE_snapctl"), "bin/spare");
+    bench.install(&pack(&tree, &bench.dir, "gps"));
+    let no = "error: gps: no plug of time-control is connected";
+    bench.until("it tried", |b| b.output("gps").len() == 4);
+    assert_eq!(bench.output("gps"), [no, "= 1", no, "= 1"]);
+    bench.ask(&["connect", "gps:time-control"]);
+    bench.until("it tried", |b| b.output("gps").len() == 8);
+    let said = bench.output("gps");
+    assert_eq!(said[4], "error: gps: 1000: before 1970-01-01T00:33:20Z, which was seen");
+    assert_eq!(said[6], "error: gps: 7258118401: after the year 2200");
+    assert!(!bench.dir.join("run/holdfast/time-synced").exists());
 }

@@ -2,7 +2,7 @@
 //! snaps in full confinement, spoken to from outside.
 
 use crate::{
-    bench::{Bench, run},
+    bench::{Bench, PATIENCE, run},
     debian,
     snap::{Snap, borrow, pack},
 };
@@ -15,9 +15,6 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-
-/// Far longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A snap with one service that runs `command` and may serve on the network.
 fn server(name: &str, command: &str) -> Snap {

@@ -1,15 +1,25 @@
 //! The sample app. `hello` greets every few seconds. `hello probe` tries to see the host and prints
 //! what it got, one line an attempt: `probe: NAME hidden` or `VISIBLE`, `refused` or `ALLOWED`.
-//! `hello serve` greets at port 80, `hello hog` takes memory until it is stopped, `hello crash`
-//! fails at once.
+//! `hello serve` greets at port 80, `hello hog` takes memory until it is stopped, `hello clock`
+//! sets the device's clock ahead if it may, `hello crash` fails at once.
 
 mod attempts;
 mod syscalls;
 
-use std::{env, io::Write as _, net::TcpListener, thread, time::Duration};
+use std::{
+    env,
+    io::Write as _,
+    net::TcpListener,
+    process::Command,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Between two greetings.
 const INTERVAL: Duration = Duration::from_secs(3);
+
+/// What `hello clock` sets the clock ahead by.
+const AHEAD_S: u64 = 3600;
 
 /// Bytes that the hog takes at a time.
 const HOG_BLOCK: usize = 8 << 20;
@@ -22,6 +32,7 @@ fn main() {
         Some("crash") => std::process::exit(3),
         Some("hog") => hog(),
         Some("serve") => serve(),
+        Some("clock") => clock(),
         _ => greet(),
     }
 }
@@ -49,6 +60,20 @@ fn serve() -> ! {
             // Who asks may be gone again.
             let _ = stream.write_all(page.as_bytes());
         }
+    }
+}
+
+/// Sets the device's clock ahead, or says why not.
+fn clock() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let wanted = now() + AHEAD_S;
+    let asked = Command::new("/usr/bin/snapctl").args(["set-time", &wanted.to_string()]).output();
+    match asked {
+        Ok(output) if output.status.success() && now() >= wanted => println!("clock ALLOWED"),
+        Ok(output) => {
+            println!("clock refused ({})", String::from_utf8_lossy(&output.stderr).trim())
+        }
+        Err(error) => println!("clock refused ({error})"),
     }
 }
 

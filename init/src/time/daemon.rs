@@ -23,8 +23,6 @@ use std::{
     time::Duration,
 };
 
-/// Exists once the clock is synchronised; holds server and time.
-pub const SYNCED: &str = "/run/holdfast/time-synced";
 const NTP_PORT: u16 = 123;
 /// A server that takes longer does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -85,12 +83,12 @@ impl Daemon {
             DeviceConfig::default()
         });
         let release = facts::read_release(&root.at(facts::RELEASE));
-        let stored = root.at(floor::STORED);
+        let stored = root.at(protocol::clock::STORED);
         Self {
             servers: config.time.servers,
             schedule: Schedule::default(),
             floor_s: floor::floor(&stored, release.map_or(0, |release| release.build_time)),
-            synced: root.at(SYNCED),
+            synced: root.at(protocol::clock::SYNCED),
             resolv: root.at(RESOLV),
             stored,
         }

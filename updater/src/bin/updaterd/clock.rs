@@ -20,8 +20,6 @@ use updater::policy::Moment;
 /// How long a time server is waited for while the clock is only plausible (after the build).
 const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(250);
-/// A stored time that is later than this (year 2200) is rubbish.
-const LATEST: u64 = 7_258_118_400;
 
 /// Unix seconds, as the clock has them.
 pub fn now() -> u64 {
@@ -41,8 +39,7 @@ impl Clock {
     /// Reads the floor; `build_time` in Unix seconds.
     pub fn open(paths: &Paths, build_time: u64) -> Self {
         let text = files::read_text(&paths.clock_floor()).ok().flatten();
-        let stored = text.and_then(|text| text.trim().parse().ok());
-        let stored = stored.filter(|time| *time <= LATEST).unwrap_or(0);
+        let stored = text.and_then(|text| protocol::clock::parse(&text)).unwrap_or(0);
         let synced = paths.time_synced();
         Self { floor: build_time.max(stored), read_at: since_boot(), synced }
     }

@@ -54,11 +54,11 @@ impl Paths {
 
     /// The last time that was seen; written by timed.
     pub fn clock_floor(&self) -> PathBuf {
-        self.at("/data/system/timed/clock")
+        self.at(protocol::clock::STORED)
     }
 
     /// There once the clock was set by a time server.
     pub fn time_synced(&self) -> PathBuf {
-        self.at("/run/holdfast/time-synced")
+        self.at(protocol::clock::SYNCED)
     }
 }
