@@ -36,6 +36,10 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
     let (images, mut programs) = programs::build(names, STORIES, IMAGES)?;
     programs.sort_by_key(|program| order(&program.name));
     let mut jobs = vec![Job::new("images for the stories", Kind::Images, images.command())];
+    if names.is_empty() {
+        // Long, and most of it is compiling: at the end it would run alone.
+        jobs.push(Job::new("fuzz targets", Kind::Plain, fuzz::bounded()?));
+    }
     for program in programs {
         jobs.extend(program_jobs(&program)?);
     }
@@ -43,7 +47,6 @@ pub fn run(names: &[&str]) -> Result<(), Error> {
         jobs.iter_mut().for_each(|job| job.environment(BUILT));
         let examples = process::cargo(&["test", "--workspace", "--doc"]);
         jobs.push(Job::new("examples in the documentation", Kind::Plain, examples));
-        jobs.push(Job::new("fuzz targets", Kind::Plain, fuzz::bounded()?));
     }
     pool::run(jobs)?.close()
 }
