@@ -15,10 +15,7 @@ use std::fs;
 
 /// Sets it to Unix seconds.
 pub fn set(paths: &Paths, snap: &str, time: u64) -> Result<()> {
-    let refuse = |why: &str| {
-        let told = format!("{snap}: {time}: {why}");
-        Err(Error::refused("time", told))
-    };
+    let refuse = |why: &str| Err(Error::refused("time", format!("{snap}: {time}: {why}")));
     if time > clock::LATEST {
         return refuse("after the year 2200");
     }
@@ -27,11 +24,7 @@ pub fn set(paths: &Paths, snap: &str, time: u64) -> Result<()> {
         return refuse(&format!("before {}, which was seen", calendar::utc_text(seen)));
     }
     let wanted = Timespec { tv_sec: time.cast_signed(), tv_nsec: 0 };
-    clock_settime(ClockId::Realtime, wanted).map_err(|errno| Error::Io {
-        operation: "set",
-        object: "the clock".into(),
-        source: errno.into(),
-    })?;
+    clock_settime(ClockId::Realtime, wanted).context("set", "the clock")?;
     let synced = paths.time_synced();
     let new = synced.with_extension("new");
     fs::write(&new, format!("{time} {snap}\n")).at("write", &new)?;

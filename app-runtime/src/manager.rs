@@ -8,7 +8,7 @@ use crate::{
     error::{Context, Error, Result},
     hooks::{self, Hooks},
     inside,
-    interface::Interfaces,
+    interface::{Granted, Interfaces},
     meta::Snap,
     mounting,
     network::{self, Network},
@@ -275,7 +275,8 @@ impl Manager {
             let why = format!("{name}: the file is a snap named {}", snap.name);
             return Err(Error::refused("snap-corrupt", why));
         }
-        let network = self.network_of(&snap, &settings, place.uid)?;
+        let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
+        let network = self.network_of(&snap, &granted, place.uid)?;
         let place = Place { content: self.offers(&snap, &settings), network, ..place };
         quota::make(&self.paths, name, &place.quota)?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
@@ -286,7 +287,6 @@ impl Manager {
             let asks = snap.hooks.contains_key(hooks::CHECK_HEALTH);
             let serve = inside::serve(listener, me.clone(), name.into());
             tasks.push(tokio::task::spawn_local(serve));
-            let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
             if granted.iter().any(|granted| granted.interface.administers) {
                 let listener = inside::listen(&self.paths.administers(name), place.uid)?;
                 tasks.push(tokio::task::spawn_local(server::serve(listener, me.clone())));
@@ -304,11 +304,10 @@ impl Manager {
     fn network_of(
         &self,
         snap: &Snap,
-        settings: &Settings,
+        granted: &[Granted],
         uid: u32,
     ) -> Result<Option<Rc<Network>>> {
-        let granted = self.interfaces.grant(snap, snap.all_plugs(), settings)?;
-        let Some(ports) = network::ports(&granted) else { return Ok(None) };
+        let Some(ports) = network::ports(granted) else { return Ok(None) };
         let others = self.networks();
         for (name, other) in &others {
             if let Some(port) = other.taken(&ports) {

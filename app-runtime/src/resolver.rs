@@ -1,4 +1,4 @@
-//! DNS servers for apps on the device's network. netd replaces its resolv.conf by a rename, which a
+//! DNS servers for apps with a network. netd replaces its resolv.conf by a rename, which a
 //! bind mount of the
 //! file would not follow; so apps get a copy that is rewritten in place.
 

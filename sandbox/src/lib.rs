@@ -51,6 +51,7 @@ pub use confinement::{
     CgroupPlace, Confinement, IdMap, Identity, Landlock, Mount, Namespaces, Ports, Root,
 };
 pub use error::Error;
+pub use netdevice::loopback_up;
 pub use process::{PROGRAM_PID, Process, Stdio};
 pub use profile::Profile;
 pub use rustix::process::{Pid, Resource, Signal};

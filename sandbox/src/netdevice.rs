@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Brings `lo` up in the caller's network namespace.
-pub(crate) fn loopback_up() -> Result<(), Errno> {
+pub fn loopback_up() -> Result<(), Errno> {
     // SAFETY: plain numbers.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {

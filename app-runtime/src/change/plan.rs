@@ -427,7 +427,7 @@ fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts)
         let bytes = facts.size(name);
         let mut done = format!("{name} removed");
         if !purge && bytes > 0 {
-            steps.extend(pack(state, set, name, bytes, now, true));
+            steps.push(pack(state, set, (name, snap), bytes, now, true));
             needed += bytes;
             done.push_str(&format!(" (its data is kept in snapshot set #{set})"));
         }
@@ -451,8 +451,14 @@ fn remove(state: &State, names: &[String], purge: bool, now: u64, facts: &Facts)
     Ok(Plan { summary: format!("Remove {}", quoted(names)), steps, told, needed })
 }
 
-fn pack(state: &State, set: u32, name: &str, bytes: u64, now: u64, auto: bool) -> Option<Step> {
-    let snap = state.snaps.get(name)?;
+fn pack(
+    state: &State,
+    set: u32,
+    (name, snap): (&str, &Installed),
+    bytes: u64,
+    now: u64,
+    auto: bool,
+) -> Step {
     let version = snap.revisions.get(&snap.current).map_or("", |r| r.version.as_str());
     let snapshot = Snapshot {
         time: now,
@@ -464,7 +470,7 @@ fn pack(state: &State, set: u32, name: &str, bytes: u64, now: u64, auto: bool) -
         size: 0,
         digest: String::new(),
     };
-    Some(Step::Pack { set, name: name.into(), snapshot })
+    Step::Pack { set, name: name.into(), snapshot }
 }
 
 fn save(state: &State, names: &[String], now: u64, facts: &Facts) -> Result<Plan> {
@@ -472,10 +478,10 @@ fn save(state: &State, names: &[String], now: u64, facts: &Facts) -> Result<Plan
     let names = if names.is_empty() { all.as_slice() } else { names };
     let set = state.last_set.saturating_add(1);
     let (mut steps, mut needed) = (Vec::new(), 0);
-    for (name, _) in checked(state, names)? {
+    for (name, snap) in checked(state, names)? {
         let bytes = facts.size(name);
         needed += bytes;
-        steps.extend(pack(state, set, name, bytes, now, false));
+        steps.push(pack(state, set, (name, snap), bytes, now, false));
     }
     let told = vec![format!("Saved {} in snapshot set #{set}", quoted(names))];
     Ok(Plan { summary: format!("Save data of {}", quoted(names)), steps, told, needed })

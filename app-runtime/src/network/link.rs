@@ -32,6 +32,8 @@ const INET: u8 = 2;
 const UP: u32 = 1;
 /// Two addresses, as on a line between two machines (RFC 3021).
 const PREFIX_LENGTH: u8 = 31;
+/// What errors call it.
+const NAMESPACE: &str = "network namespace";
 /// What a snap's end is named, as on a machine with one adapter.
 const INSIDE: &str = "eth0";
 
@@ -47,23 +49,17 @@ fn link(flags: u32) -> Vec<u8> {
 pub fn namespace() -> Result<OwnedFd> {
     // A thread of its own is in it while it is made.
     let made = thread::spawn(|| {
-        unshare().map_err(|errno| Error::Io {
-            operation: "make",
-            object: "network namespace".into(),
-            source: errno.into(),
-        })?;
+        unshare().context("make", NAMESPACE)?;
         let path = Path::new("/proc/thread-self/ns/net");
         let namespace = OwnedFd::from(fs::File::open(path).at("open", path)?);
-        let mut messages = Messages::default();
-        messages.push(NEW_LINK, ACK, &link(UP), &Attributes::new().name(LINK_NAME, "lo"));
-        Netlink::open(None)?.send("bring up lo", messages)?;
+        sandbox::loopback_up().context("bring up", "lo")?;
         // Nobody else is here: every port is its own, as images of containers expect.
         let path = Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         fs::write(path, "0").at("write", path)?;
         without_ipv6("all");
         Ok(namespace)
     });
-    made.join().unwrap_or_else(|_| Err(Error::refused("internal", "network namespace")))
+    made.join().unwrap_or_else(|_| Err(Error::refused("internal", NAMESPACE)))
 }
 
 #[allow(deprecated, reason = "the safe form exists only in a newer rustix")]
@@ -90,24 +86,18 @@ pub fn join(device: &str, namespace: &OwnedFd, here: Ipv4Addr, there: Ipv4Addr) 
     without_ipv6(device);
     set_up(device, here)?;
 
-    let entered = namespace.try_clone().map_err(|source| Error::Io {
-        operation: "enter",
-        object: "network namespace".into(),
-        source,
-    })?;
+    let entered = namespace.try_clone().context("enter", NAMESPACE)?;
     let inside = thread::spawn(move || {
         use rustix::{fd::AsFd, thread::LinkNameSpaceType};
         let kind = Some(LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(entered.as_fd(), kind).map_err(|errno| {
-            let object = "network namespace".into();
-            Error::Io { operation: "enter", object, source: errno.into() }
-        })?;
+        rustix::thread::move_into_link_name_space(entered.as_fd(), kind)
+            .context("enter", NAMESPACE)?;
         set_up(INSIDE, there)?;
         let mut messages = Messages::default();
         messages.push(NEW_ROUTE, ACK | CREATE, &default_route(), &gateway(here));
         Netlink::open(None)?.send("make the route out", messages)
     });
-    inside.join().unwrap_or_else(|_| Err(Error::refused("internal", "network namespace")))
+    inside.join().unwrap_or_else(|_| Err(Error::refused("internal", NAMESPACE)))
 }
 
 /// Gives a device its address and brings it up.
@@ -133,11 +123,7 @@ fn index(device: &str) -> Result<u32> {
     let flags = SocketFlags::CLOEXEC;
     socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)
         .and_then(|socket| netdevice::name_to_index(socket, device))
-        .map_err(|errno| Error::Io {
-            operation: "find",
-            object: device.into(),
-            source: errno.into(),
-        })
+        .context("find", device)
 }
 
 /// `struct rtmsg`: family, lengths, TOS, main table, made by a person, for everywhere, unicast.

@@ -1,7 +1,7 @@
 //! Messages to the kernel's network, and whether it did what they say (RFC 3549; `netlink(7)`):
 //! headers and attributes, each padded to four bytes. What goes into them is for who sends them.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Result};
 use rustix::{
     fd::OwnedFd,
     io::Errno,
@@ -19,6 +19,8 @@ pub const APPEND: u16 = 0x800;
 const NESTED: u16 = 0x8000;
 /// Type of an answer.
 const ERROR: u16 = 2;
+/// What errors begin with.
+const OPERATION: &str = "network:";
 /// Size of a message's header: length, type, flags, number, sender.
 const HEADER: usize = 16;
 
@@ -99,22 +101,21 @@ impl Netlink {
     pub fn open(protocol: Option<Protocol>) -> Result<Self> {
         let kind = SocketType::RAW;
         let socket = net::socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, protocol);
-        Ok(Self(socket.map_err(|errno| failed("open a way to the kernel's network", errno))?))
+        socket.context(OPERATION, "open a way to the kernel").map(Self)
     }
 
     /// Sends all and waits for all answers; the first refusal is the error.
     pub fn send(&self, what: &str, mut messages: Messages) -> Result<()> {
-        net::send(&self.0, &messages.bytes, SendFlags::empty()).map_err(|e| failed(what, e))?;
+        net::send(&self.0, &messages.bytes, SendFlags::empty()).context(OPERATION, what)?;
         let mut buffer = vec![0; 32 << 10];
         while !messages.awaited.is_empty() {
             let (_, length) = match net::recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
-                Ok(received) => received,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(failed(what, errno)),
+                received => received.context(OPERATION, what)?,
             };
             for (number, errno) in answers(&buffer[..length]) {
                 if errno != 0 {
-                    return Err(failed(what, Errno::from_raw_os_error(errno)));
+                    return Err(Errno::from_raw_os_error(errno)).context(OPERATION, what);
                 }
                 messages.awaited.retain(|awaited| *awaited != number);
             }
@@ -141,8 +142,4 @@ fn answers(mut bytes: &[u8]) -> Vec<(u32, i32)> {
         }
     }
     answers
-}
-
-fn failed(what: &str, errno: Errno) -> Error {
-    Error::Io { operation: "network:", object: what.into(), source: errno.into() }
 }

@@ -31,7 +31,7 @@ thread_local! {
 /// Gives the test a network of its own, with a loopback interface: two devices on one network would
 /// have the same addresses.
 fn own_network() {
-    MACHINE.get_or_init(|| fs::File::open("/proc/thread-self/ns/net").unwrap());
+    machine();
     ALONE.with(|alone| {
         alone.get_or_init(|| {
             #[expect(deprecated, reason = "the safe form exists only in a newer rustix")]
@@ -41,10 +41,13 @@ fn own_network() {
     });
 }
 
+fn machine() -> &'static fs::File {
+    MACHINE.get_or_init(|| fs::File::open("/proc/thread-self/ns/net").unwrap())
+}
+
 /// A shell's script, in the machine's network.
 pub fn online(script: &str) -> Command {
-    let machine = MACHINE.get_or_init(|| fs::File::open("/proc/thread-self/ns/net").unwrap());
-    let network = format!("--net=/proc/{}/fd/{}", std::process::id(), machine.as_raw_fd());
+    let network = format!("--net=/proc/{}/fd/{}", std::process::id(), machine().as_raw_fd());
     let mut command = Command::new("nsenter");
     command.arg(network).args(["sh", "-c", script]);
     command
@@ -190,9 +193,15 @@ impl Bench {
 
     /// What a service printed, without times.
     pub fn output(&self, service: &str) -> Vec<String> {
-        let lines = self.ask(&["logs", service]);
-        let text = |line: &Value| line.as_str()?.split_once(' ').map(|(_, text)| text.to_string());
-        lines.as_array().unwrap().iter().filter_map(text).collect()
+        texts(&self.ask(&["logs", service]))
+    }
+
+    /// The same while appd is starting: nothing as long as the service is not there.
+    pub fn output_so_far(&self, service: &str) -> Vec<String> {
+        match self.snapctl(&["logs", service]) {
+            (0, lines) => texts(&lines),
+            _ => Vec::new(),
+        }
     }
 
     /// Waits until something holds.
@@ -218,6 +227,12 @@ impl Bench {
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("appd.log")).unwrap_or_default()
     }
+}
+
+/// Lines of a log without their times.
+fn texts(lines: &Value) -> Vec<String> {
+    let text = |line: &Value| line.as_str()?.split_once(' ').map(|(_, text)| text.to_string());
+    lines.as_array().unwrap().iter().filter_map(text).collect()
 }
 
 impl Drop for Bench {
