@@ -41,7 +41,7 @@ exec chroot "$folder/root" "$@"
 "#;
 
 /// What is tried: a name, a command, and which of the services get through.
-const TRIES: [(&str, &str, &[&str]); 14] = [
+const TRIES: [(&str, &str, &[&str]); 15] = [
     ("read the identity", "cat /data/system/identity/file", &["updaterd"]),
     ("read the updater's state", "cat /data/system/updater/file", &["updaterd"]),
     ("read apps", "cat /data/snaps/file", &["updaterd"]),
@@ -64,6 +64,7 @@ const TRIES: [(&str, &str, &[&str]); 14] = [
     ("rename the machine", "hostname other", &[]),
     ("give a file away", "chown 1000 /data/system/device.toml", &[]),
     ("change its root", "chroot / /bin/busybox true", &[]),
+    ("signal what another service runs", "sh -c 'kill -0 1'", &[]),
 ];
 
 /// Capabilities of each, as `CapEff` shows them: net_bind_service, net_admin and net_raw; sys_time;

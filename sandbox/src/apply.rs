@@ -140,6 +140,10 @@ fn mount_step(op: &Op) -> Result<(), Errno> {
             target.as_c_str(),
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
         ),
+        Op::Follow { target } => rustix::mount::mount_change(
+            target.as_c_str(),
+            MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+        ),
         Op::Attributes { target, set, clear, recursive } => {
             mount_attr::change(target, *set, *clear, *recursive)
         }

@@ -36,8 +36,8 @@ pub struct Confinement {
     pub capabilities: CapabilitySet,
     /// System calls allowed; `None` allows all (for nothing that runs on a device).
     pub seccomp: Option<&'static Profile>,
-    /// The mounts once more as Landlock rules, and ports; needs [`Root::Directory`]. What the
-    /// kernel lacks of it is in [`crate::Spawned::landlock`].
+    /// The mounts once more as Landlock rules (with [`Root::Directory`]), ports, and no signals or
+    /// abstract sockets out of it. What the kernel lacks of it is in [`crate::Spawned::landlock`].
     pub landlock: Option<Landlock>,
     /// The cgroup to be born in.
     pub cgroup: Option<CgroupPlace>,
@@ -63,6 +63,7 @@ impl Confinement {
             namespaces: Namespaces { mount: true, ipc: true, ..Namespaces::NONE },
             capabilities: CapabilitySet::empty(),
             seccomp: Some(seccomp),
+            landlock: Some(Landlock::default()),
             umask: 0o077,
             ..Self::unconfined()
         }
@@ -104,7 +105,6 @@ impl Confinement {
             namespaces: Namespaces { user: Some(ids), ..Namespaces::APP },
             reaper: true,
             identity,
-            landlock: Some(Landlock::default()),
             parent_death_signal: Some(Signal::KILL),
             umask: 0o022,
             ..Self::service(seccomp)
@@ -160,6 +160,16 @@ pub enum Mount {
         writable: bool,
         /// Whether programs in it can be executed.
         executable: bool,
+    },
+    /// A directory of the caller's view with what is mounted below it, now and whenever later: it
+    /// is there when the caller mounts it, and gone when the caller unmounts it. The mounts
+    /// themselves say what may be done, except that no program in them is executed. In the caller's
+    /// view it must be a mount point that is shared (`mount_namespaces(7)`).
+    Live {
+        /// Path in the caller's view.
+        source: PathBuf,
+        /// Path in the process's view.
+        target: PathBuf,
     },
     /// With [`Root::Host`]: this path and what is mounted below it stays writable. Skipped when it
     /// does not exist.

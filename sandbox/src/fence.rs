@@ -10,6 +10,9 @@
 //! | 6.10 | 5 | ioctl on devices |
 //! | 6.12 | 6 | abstract sockets and signals stay inside |
 //!
+//! With the host's view, which is bounded by mounts alone, only the ports and the last line are asked
+//! for.
+//!
 //! Version 7 adds nothing that is used here. What a kernel lacks is in the [`Report`] of each
 //! start.
 
@@ -102,10 +105,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// The ruleset for a kernel with `version`, and what it does not hold.
+/// The ruleset for a kernel with `version`, and what it does not hold. Without mounts, files are not
+/// its business.
 pub(crate) fn build(
     asked: &Landlock,
-    mounts: &[(PathBuf, Access)],
+    mounts: Option<&[(PathBuf, Access)]>,
     version: u32,
 ) -> Result<(Option<Ruleset>, Report)> {
     if version < asked.least_version {
@@ -115,14 +119,15 @@ pub(crate) fn build(
             why: format!("the kernel has version {version}, at least {least} is asked for"),
         });
     }
-    let wanted = handled(asked);
+    let wanted = handled(asked, mounts.is_some());
     let report = Report { version, missing: missing(&wanted, version) };
-    if version == 0 {
+    let handled = reduced(wanted, version);
+    // The kernel refuses a ruleset that bounds nothing.
+    if version == 0 || handled == Handled::default() {
         return Ok((None, report));
     }
-    let handled = reduced(wanted, version);
     let mut ruleset = Ruleset { handled, ..Ruleset::default() };
-    for (path, Access(rights)) in mounts {
+    for (path, Access(rights)) in mounts.unwrap_or_default() {
         ruleset.files.push((c_path(path)?, rights & handled.files));
     }
     for (right, ports) in [(BIND_TCP, &asked.bind_tcp), (CONNECT_TCP, &asked.connect_tcp)] {
@@ -145,10 +150,10 @@ pub fn version() -> u32 {
     landlock::version()
 }
 
-fn handled(asked: &Landlock) -> Handled {
+fn handled(asked: &Landlock, files: bool) -> Handled {
     let listed = |ports: &Ports, right| if *ports == Ports::All { 0 } else { right };
     Handled {
-        files: ALL_FILES,
+        files: if files { ALL_FILES } else { 0 },
         ports: listed(&asked.bind_tcp, BIND_TCP) | listed(&asked.connect_tcp, CONNECT_TCP),
         scoped: SCOPES,
     }
@@ -168,11 +173,12 @@ fn missing(wanted: &Handled, version: u32) -> Vec<&'static str> {
     if version == 0 {
         return vec!["nothing is enforced"];
     }
+    let files = wanted.files != 0;
     [
-        (2, true, "no renames between directories"),
-        (3, true, "truncating is not bounded"),
+        (2, files, "no renames between directories"),
+        (3, files, "truncating is not bounded"),
         (4, wanted.ports != 0, "TCP ports are not bounded"),
-        (5, true, "ioctl on devices is not bounded"),
+        (5, files, "ioctl on devices is not bounded"),
         (6, true, "abstract sockets and signals are not bounded"),
     ]
     .into_iter()
@@ -196,7 +202,7 @@ mod tests {
         let ioctl = "ioctl on devices is not bounded";
         let scopes = "abstract sockets and signals are not bounded";
         for (version, missing) in [(1, 5), (2, 4), (3, 3), (4, 2), (5, 1), (6, 0), (7, 0)] {
-            let (ruleset, report) = build(&asked(), &mounts, version).unwrap();
+            let (ruleset, report) = build(&asked(), Some(&mounts), version).unwrap();
             let ruleset = ruleset.unwrap();
             assert_eq!(report.missing.len(), missing, "{report}");
             let handled = ruleset.handled;
@@ -217,20 +223,30 @@ mod tests {
 
     #[test]
     fn without_landlock_that_is_said_or_refused() {
-        let (ruleset, report) = build(&asked(), &[], 0).unwrap();
+        let (ruleset, report) = build(&asked(), Some(&[]), 0).unwrap();
         assert_eq!(ruleset, None);
         assert_eq!(report.to_string(), "landlock version 0: nothing is enforced");
         let strict = Landlock { least_version: 6, ..asked() };
         assert_eq!(
-            build(&strict, &[], 5).unwrap_err().to_string(),
+            build(&strict, Some(&[]), 5).unwrap_err().to_string(),
             "landlock: the kernel has version 5, at least 6 is asked for"
         );
-        assert!(build(&strict, &[], 6).is_ok());
+        assert!(build(&strict, Some(&[]), 6).is_ok());
+    }
+
+    #[test]
+    fn without_a_view_of_its_own_only_sockets_and_signals_are_bounded() {
+        let (ruleset, report) = build(&Landlock::default(), None, 6).unwrap();
+        let ruleset = ruleset.unwrap();
+        assert_eq!((ruleset.handled.files, ruleset.handled.scoped), (0, SCOPES));
+        assert!(ruleset.files.is_empty() && report.missing.is_empty(), "{report}");
+        let (ruleset, report) = build(&Landlock::default(), None, 5).unwrap();
+        assert_eq!((ruleset, report.missing.len()), (None, 1), "{report}");
     }
 
     #[test]
     fn ports_that_are_not_bounded_are_not_missed() {
-        let (_, report) = build(&Landlock::default(), &[], 3).unwrap();
+        let (_, report) = build(&Landlock::default(), Some(&[]), 3).unwrap();
         assert!(!report.missing.contains(&"TCP ports are not bounded"), "{report}");
     }
 }

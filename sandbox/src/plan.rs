@@ -45,6 +45,10 @@ pub(crate) enum Op {
     Network(Arc<OwnedFd>),
     /// No mount made here is seen by the caller, and none of the caller's is seen here later.
     PrivateMounts,
+    /// What the caller mounts below the original is mounted here too, and not the other way.
+    Follow {
+        target: CString,
+    },
     FileSystem {
         kind: &'static std::ffi::CStr,
         target: CString,
@@ -196,13 +200,8 @@ fn fence(
     joined: bool,
     list: &mut Steps,
 ) -> Result<Report> {
-    if confinement.root == Root::Host {
-        return Err(Error::Invalid {
-            what: "landlock".into(),
-            why: "it needs a root of its own".into(),
-        });
-    }
-    let (ruleset, report) = fence::build(asked, &list.allowed, fence::version())?;
+    let mounts = (confinement.root != Root::Host).then_some(list.allowed.as_slice());
+    let (ruleset, report) = fence::build(asked, mounts, fence::version())?;
     if let Some(mut ruleset) = ruleset {
         if joined && confinement.namespaces.pid {
             // A domain cannot be joined, and a stop-command is there to signal the program. The

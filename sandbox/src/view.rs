@@ -84,9 +84,10 @@ fn check_target(mount: &Mount) -> Result<()> {
 
 pub(crate) fn target(mount: &Mount) -> &Path {
     match mount {
-        Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } | Mount::Link { target, .. } => {
-            target
-        }
+        Mount::Bind { target, .. }
+        | Mount::Live { target, .. }
+        | Mount::Tmpfs { target, .. }
+        | Mount::Link { target, .. } => target,
         Mount::Writable(path) | Mount::Hide(path) => path,
         Mount::Proc => Path::new("/proc"),
         Mount::Dev => Path::new("/dev"),
@@ -163,13 +164,21 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
             let directory = Kind::of(source)? == Kind::Directory;
             list.allow(seen, if directory { access } else { access.of_file() });
             if source.starts_with(DESCRIPTORS) {
-                attach(list, source, &at)?;
+                attach(list, source, &at, false)?;
             } else {
                 bind(list, source, &at, false)?;
             }
             let read_only = if *writable { 0 } else { READ_ONLY };
             let no_execution = if *executable { 0 } else { NO_EXECUTION };
             attributes(list, &at, NO_SUID | NO_DEVICES | read_only | no_execution, 0, false)
+        }
+        Mount::Live { source, .. } => {
+            list.allow(seen, Access::files(true, false));
+            attach(list, source, &at, true)?;
+            list.push("follow mounts of", source.display(), Op::Follow { target: c_path(&at)? });
+            attributes(list, &at, NO_SUID | NO_DEVICES | NO_EXECUTION, 0, true)?;
+            // Nothing is made beside what is mounted.
+            attributes(list, &at, READ_ONLY, 0, false)
         }
         Mount::Tmpfs { size, mode, owner, .. } => {
             list.allow(seen, Access::files(true, true));
@@ -273,9 +282,10 @@ pub(crate) fn bind(list: &mut Steps, source: &Path, at: &Path, recursive: bool) 
 }
 
 /// As a bind. The caller clones the mount of what it opened: from the mount namespace of the new
-/// process the kernel binds nothing of another one.
-fn attach(list: &mut Steps, source: &Path, at: &Path) -> Result<()> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+/// process the kernel binds nothing of another one, and there its mounts are no longer shared.
+fn attach(list: &mut Steps, source: &Path, at: &Path, recursive: bool) -> Result<()> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     let tree = rustix::mount::open_tree(CWD, source, flags).context("clone", source.display())?;
     let object = format!("{} on {}", source.display(), at.display());
     list.push("bind", object, Op::Attach { tree, target: c_path(at)? });

@@ -7,6 +7,7 @@ mod fence;
 mod inside;
 mod joined;
 mod limits;
+mod live;
 mod needed;
 mod scene;
 mod service;
