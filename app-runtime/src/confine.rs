@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     inside,
     interface::{Granted, Reach},
-    layouts,
+    layouts, media,
     meta::{ARCHITECTURE, App, Snap, environment::Environment, environment::expand, hook::Hook},
     network::Network,
     paths::Paths,
@@ -113,23 +113,7 @@ pub fn confinement(
     confinement.hostname = Some(snap.name.clone());
     confinement.mounts = mounts(paths, snap, place, mount);
     confinement.mounts.extend(inside::mounts(paths, &snap.name));
-    let files = granted.iter().flat_map(|granted| &granted.interface.files);
-    for file in files.filter(|file| file.path.exists()) {
-        confinement.mounts.push(Mount::Bind {
-            source: file.path.clone(),
-            target: file.at.as_ref().unwrap_or(&file.path).clone(),
-            writable: file.writable,
-            executable: false,
-        });
-    }
-    if granted.iter().any(|granted| granted.interface.administers) {
-        confinement.mounts.push(Mount::Bind {
-            source: paths.administers(&snap.name),
-            target: APP_SOCKET.into(),
-            writable: true,
-            executable: false,
-        });
-    }
+    confinement.mounts.extend(shared(paths, snap, granted));
     let reaches: Vec<Reach<'_>> = granted.iter().map(Granted::network).collect();
     if reaches.contains(&Reach::Device) {
         confinement.namespaces.net = false;
@@ -163,6 +147,28 @@ pub fn confinement(
     });
     confinement.rlimits = vec![(Resource::Nofile, OPEN_FILES), (Resource::Core, 0)];
     Ok((confinement, held))
+}
+
+/// What of the device the plugs let it see.
+fn shared(paths: &Paths, snap: &Snap, granted: &[Granted]) -> Vec<Mount> {
+    let bind = |source: &Path, target: &Path, writable| Mount::Bind {
+        source: source.into(),
+        target: target.into(),
+        writable,
+        executable: false,
+    };
+    let files = granted.iter().flat_map(|granted| &granted.interface.files);
+    let mut mounts: Vec<Mount> = files
+        .filter(|file| file.path.exists())
+        .map(|file| bind(&file.path, file.at.as_ref().unwrap_or(&file.path), file.writable))
+        .collect();
+    if granted.iter().any(|granted| granted.interface.administers) {
+        mounts.push(bind(&paths.administers(&snap.name), Path::new(APP_SOCKET), true));
+    }
+    if granted.iter().any(|granted| granted.interface.media) {
+        mounts.push(Mount::Live { source: paths.media(), target: media::INSIDE.into() });
+    }
+    mounts
 }
 
 /// The snap's one user as the app itself sees it: the same number as outside, or the one that its

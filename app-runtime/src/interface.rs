@@ -56,6 +56,9 @@ pub struct Interface {
     /// The administrator's control socket of appd.
     #[serde(default)]
     pub administers: bool,
+    /// What is plugged into USB.
+    #[serde(default)]
+    pub media: bool,
     /// What a plug, or who connects it, must say.
     #[serde(default)]
     pub attributes: BTreeMap<String, Attribute>,

@@ -20,6 +20,7 @@
 //! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
 //! | [`clock`] | the device's clock, set by an app |
 //! | [`network`] | the network of a snap, and the ports of the device that lead there |
+//! | [`media`] | what is plugged into USB, for apps that may see it |
 //! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
 //! | [`server`], [`notify`], [`resolver`] | the control socket; init; DNS for apps |
 //!
@@ -48,6 +49,7 @@ pub mod interface;
 pub mod layouts;
 pub mod loopdev;
 pub mod manager;
+pub mod media;
 pub mod meta;
 pub mod mounting;
 pub mod mutant;

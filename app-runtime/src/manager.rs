@@ -9,6 +9,7 @@ use crate::{
     hooks::{self, Hooks},
     inside,
     interface::{Granted, Interfaces},
+    media,
     meta::Snap,
     mounting,
     network::{self, Network},
@@ -29,7 +30,10 @@ use std::{
     rc::{Rc, Weak},
     sync::Arc,
 };
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, Notify},
+    task::JoinHandle,
+};
 
 /// Most lines that a request for logs gets; the log files bound the rest.
 const MAX_LINES: usize = 2000;
@@ -55,6 +59,8 @@ pub struct Manager {
     pub(crate) abort: RefCell<Abort>,
     /// Copies that were checked and have not become files yet.
     pub(crate) fetched: RefCell<BTreeSet<u32>>,
+    /// Who follows removable media is told when a snap may see them, or no longer.
+    pub(crate) media: Notify,
     /// Revisions whose file was checked since appd started.
     pub(crate) trusted: RefCell<BTreeSet<(String, u32)>>,
     /// What a person should know of the start.
@@ -67,6 +73,8 @@ struct Running {
     place: Place,
     services: Vec<Rc<Service>>,
     tasks: Vec<JoinHandle<()>>,
+    /// It may see removable media.
+    media: bool,
 }
 
 impl Drop for Running {
@@ -107,9 +115,13 @@ impl Manager {
             turn: Arc::default(),
             abort: RefCell::default(),
             fetched: RefCell::default(),
+            media: Notify::new(),
             trusted: RefCell::default(),
             warnings,
         };
+        if let Err(error) = media::prepare(&manager.paths) {
+            manager.warnings.push(format!("apps: no removable media: {error}"));
+        }
         // Rules of an appd that was killed lead to nobody.
         if let Err(error) = network::translate([]) {
             eprintln!("{error}: no snap has a network of its own");
@@ -295,7 +307,10 @@ impl Manager {
                 tasks.push(tokio::task::spawn_local(me.watch_health(name.into())));
             }
         }
-        self.running.borrow_mut().insert(name.into(), Running { snap, place, services, tasks });
+        let media = granted.iter().any(|granted| granted.interface.media);
+        let running = Running { snap, place, services, tasks, media };
+        self.running.borrow_mut().insert(name.into(), running);
+        self.media.notify_one();
         self.broken.borrow_mut().remove(name);
         Ok(())
     }
@@ -326,6 +341,11 @@ impl Manager {
         let networks =
             running.iter().map(|(name, r)| Some((name.clone(), r.place.network.clone()?)));
         networks.flatten().collect()
+    }
+
+    /// A snap that is active may see removable media.
+    pub(crate) fn wants_media(&self) -> bool {
+        self.running.borrow().values().any(|running| running.media)
     }
 
     /// What other snaps that are active share with one.
@@ -380,6 +400,7 @@ impl Manager {
     pub(crate) async fn deactivate(&self, name: &str) {
         service::stop(&self.services_of(name)).await;
         let running = self.running.borrow_mut().remove(name);
+        self.media.notify_one();
         if let Some(running) = running {
             let group = self.paths.snap_cgroup(name);
             // Hooks and commands beside services are gone by now, or must be.

@@ -114,6 +114,16 @@ impl Paths {
         self.mounts().join(format!(".incoming-{number}"))
     }
 
+    /// Where removable media are mounted.
+    pub fn media(&self) -> PathBuf {
+        self.below("run/media")
+    }
+
+    /// sysfs's list of block devices.
+    pub fn blocks(&self) -> PathBuf {
+        self.below("sys/class/block")
+    }
+
     /// The copy of resolv.conf that apps see; its inode stays, so that running apps see changes.
     pub fn app_resolver(&self) -> PathBuf {
         self.mounts().join(".resolv.conf")

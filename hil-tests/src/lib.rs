@@ -23,6 +23,8 @@
 //! | [`qemu`] | one machine; dropping it cuts its power |
 //! | [`console`] | its serial line: the whole log, waiting for text, typing |
 //! | [`qmp`] | QEMU's control socket |
+//! | [`stick`] | USB sticks that are plugged in and pulled out |
+//! | [`wire`] | the other end of a serial port that is plugged in |
 //! | [`child`] | child processes that never outlive the test |
 //! | [`ports`] | ports of the host that lead to a gateway's |
 //! | [`limits`] | how long things may take |
@@ -55,6 +57,8 @@ pub mod replay;
 pub mod samples;
 pub mod seeded;
 pub mod soak;
+pub mod stick;
+pub mod wire;
 pub mod write_log;
 
 pub use error::{Error, Result};

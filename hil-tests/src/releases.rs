@@ -142,8 +142,9 @@ impl Releases {
         if !keys.join(image_builder::keys::KEY_SET).exists() {
             image_builder::keys::init(keys)?;
         }
-        let sources = image_builder::sources::obtain(&image_builder::board::load(board.id())?)?;
-        let tree = board.tree().map(|name| sources.dtb_dir.join(name));
+        let described = image_builder::board::load(board.id())?;
+        let sources = image_builder::sources::obtain(&described)?;
+        let tree = board.tree().map(|name| tree(&described, &sources.dtb_dir, name)).transpose()?;
         let given = std::env::var_os(PROGRAMS).map(PathBuf::from);
         let programs = given.map_or(Binaries::Build, Binaries::Prebuilt);
         let programs = image_builder::binaries::obtain(&programs)?;
@@ -364,6 +365,17 @@ impl Releases {
         let hex: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
         Ok(format!("{}-{hex}", spec.version))
     }
+}
+
+/// A device tree as the boot partition has it, which is what the firmware passes.
+fn tree(board: &image_builder::board::Board, folder: &Path, name: &str) -> Result<PathBuf> {
+    let bytes = image_builder::trees::read(board, folder, name)?;
+    let path = paths::hil()?.join(name);
+    // Another story may be reading it.
+    let part = path.with_extension("part");
+    fs::write(&part, bytes).map_err(file("write", &part))?;
+    fs::rename(&part, &path).map_err(file("rename", &part))?;
+    Ok(path)
 }
 
 pub(crate) fn number(spec: &mut ImageSpec, version: &str, sequence: u64) {

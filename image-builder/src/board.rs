@@ -37,6 +37,10 @@ pub struct ImageSection {
     /// Device trees in the slot's FIT, file names as the kernel builds them; the first is the
     /// default.
     pub dtbs: Vec<String>,
+    /// The SPI bus of the header, which is turned on in all of them; absent: it has none that the
+    /// kernel knows.
+    #[serde(default)]
+    pub header_spi: Option<HeaderSpi>,
     /// Which U-Boot build, and with it where things go in memory.
     pub u_boot: UBoot,
     /// Files of Debian's raspi-firmware for the boot partition; empty on a board that has none.
@@ -48,6 +52,22 @@ pub struct ImageSection {
     /// Tags of Raspberry Pi Imager's devices.
     #[serde(default)]
     pub imager_devices: Vec<String>,
+}
+
+/// Where device trees have the SPI bus of the header.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderSpi {
+    /// Node of the bus.
+    pub bus: String,
+    /// Node of the GPIO chip.
+    pub gpio: String,
+    /// Node of the pins that belong to the bus.
+    pub pins: String,
+    /// Lines of clock and data.
+    pub data: Vec<u32>,
+    /// Lines that select a chip, in order.
+    pub selects: Vec<u32>,
 }
 
 /// The builds of U-Boot.

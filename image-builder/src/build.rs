@@ -12,7 +12,7 @@ use crate::{
     rootfs::{self, Root},
     slot::{self, Slot, SlotParts},
     sources::{self, Sources},
-    tool,
+    tool, trees,
 };
 use protocol::{checks::Check, keys::PrivateKey, release::ReleaseManifest};
 use std::{fs, path::Path};
@@ -139,10 +139,7 @@ fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
     rootfs::populate(&tree, root)?;
     let erofs = rootfs::erofs(&tree, &work.path().join("root.erofs"), build_time)?;
     let kernel = read(&sources.kernel)?;
-    let trees = board.image.dtbs.iter();
-    let trees = trees
-        .map(|name| Ok((name.clone(), read(&sources.dtb_dir.join(name))?)))
-        .collect::<Result<Vec<_>>>()?;
+    let trees = trees::all(board, &sources.dtb_dir)?;
     let slot = slot::build(SlotParts {
         board: &board.id,
         watchdog: board.watchdog.as_deref(),
@@ -167,9 +164,7 @@ fn boot_files(board: &Board, sources: &Sources, device_toml: String) -> Result<F
         }
     }
     // U-Boot on a Pi takes its own device tree from the firmware, which finds it here.
-    for name in &board.image.dtbs {
-        files.push((name.clone(), read(&sources.dtb_dir.join(name))?));
-    }
+    files.extend(trees::all(board, &sources.dtb_dir)?);
     files.push(("u-boot.bin".into(), read(&sources.u_boot)?));
     if !board.image.config_txt.is_empty() {
         let text = board.image.config_txt.join("\n") + "\n";

@@ -10,6 +10,7 @@
 //! | [`binaries`] | the programs that run on the device |
 //! | [`rootfs`] | the root tree and its EROFS |
 //! | [`verity`] | dm-verity hash tree |
+//! | [`trees`] | device trees, with what the kernel's leave off |
 //! | [`fit`] | the FIT with kernel, device trees and command line |
 //! | [`fat`] | FAT volumes with fixed times |
 //! | [`slot`] | the slot image out of all these |
@@ -47,6 +48,7 @@ pub mod slot;
 pub mod sources;
 pub mod spec;
 pub mod tool;
+pub mod trees;
 pub mod verity;
 
 pub use build::build;

@@ -15,6 +15,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mke2fs", "e2fsprogs"),
     ("mksquashfs", "squashfs-tools"),
     ("unsquashfs", "squashfs-tools"),
+    ("fdtget", "device-tree-compiler"),
+    ("fdtput", "device-tree-compiler"),
     ("git", "git"),
     ("cargo", "none; see rustup.rs"),
 ];

@@ -10,7 +10,7 @@
 //! | 6.10 | 5 | ioctl on devices |
 //! | 6.12 | 6 | abstract sockets and signals stay inside |
 //!
-//! With the host's view, which is bounded by mounts alone, only the ports and the last line are asked
+//! With the host's view, which is bounded by mounts alone, only ports and the last line are asked
 //! for.
 //!
 //! Version 7 adds nothing that is used here. What a kernel lacks is in the [`Report`] of each
@@ -105,8 +105,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// The ruleset for a kernel with `version`, and what it does not hold. Without mounts, files are not
-/// its business.
+/// The ruleset for a kernel with `version`, and what it does not hold. Without mounts, files are
+/// not its business.
 pub(crate) fn build(
     asked: &Landlock,
     mounts: Option<&[(PathBuf, Access)]>,

@@ -1,7 +1,7 @@
 //! The app daemon. `appd [--root DIR] [--cgroup DIR]`: both for tests; a device uses `/` and
 //! `/sys/fs/cgroup/apps`.
 
-use app_runtime::{Error, Result, manager::Manager, notify, paths::Paths, resolver, server};
+use app_runtime::{Error, Result, manager::Manager, media, notify, paths::Paths, resolver, server};
 use std::{process::ExitCode, rc::Rc};
 use tokio::{runtime, task::LocalSet};
 
@@ -33,6 +33,7 @@ fn arguments() -> std::result::Result<Paths, lexopt::Error> {
 
 fn run() -> Result<()> {
     let paths = arguments().map_err(|e| Error::refused("usage", e))?;
+    media::keep_mounts_apart()?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -49,6 +50,7 @@ async fn serve(paths: Paths) -> Result<()> {
     tokio::task::spawn_local(server::serve(listener, manager.clone()));
     tokio::task::spawn_local(resolver::follow(paths.clone()));
     tokio::task::spawn_local(manager.clone().expire());
+    tokio::task::spawn_local(media::follow(manager.clone()));
     // init's health gate waits for appd, not for every app.
     let socket = paths.init_socket();
     let warnings = manager.warnings.clone();

@@ -153,6 +153,12 @@ impl Bench {
         }
     }
 
+    /// A shell's script, in the mount namespace of appd.
+    pub fn among_its_mounts(&self, script: &str) {
+        let pid = self.appd.as_ref().unwrap().id().to_string();
+        run(Command::new("nsenter").args(["--mount", "--target", &pid, "sh", "-c", script]));
+    }
+
     /// Runs snapctl with `--json`; returns its exit code and what it printed.
     pub fn snapctl(&self, words: &[&str]) -> (i32, Value) {
         let output = Command::new(env!("CARGO_BIN_EXE_snapctl"))

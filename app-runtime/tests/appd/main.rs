@@ -15,6 +15,7 @@ mod images;
 mod isolation;
 mod layouts;
 mod life;
+mod media;
 mod network;
 mod power;
 mod readiness;

@@ -1,0 +1,167 @@
+//! Removable media: what is plugged into USB is mounted while a snap may see it, and taken away
+//! when it is pulled out or no snap may any more.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`blocks`] | which block devices are on removable media |
+//! | [`fat`] | what a FAT volume is called |
+//! | [`events`] | when the kernel says that a block device came or went |
+//!
+//! What always holds: no file system of a stranger's is given to the kernel unless a plug of
+//! `removable-media` is granted, which only a person does; it is FAT, the one that sticks have, and
+//! nothing in it is executed, a device, or runs as its owner; the disk that the device runs from is
+//! never taken for one. The mounts are seen by appd and by the apps that may see them, and by
+//! nothing else of the device: they are in appd's own mount namespace, and end with it.
+
+pub mod blocks;
+pub mod events;
+pub mod fat;
+
+use crate::{
+    error::{Context, Result},
+    manager::{Manager, blocking},
+    mounting,
+    paths::Paths,
+};
+use blocks::Block;
+use events::Events;
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    rc::Rc,
+    time::Duration,
+};
+
+/// Where apps see the media, each in a folder of its own.
+pub const INSIDE: &str = "/media";
+/// The kernel's events come in bursts: a disk, its partitions.
+const BURST: Duration = Duration::from_millis(200);
+/// Everybody who sees them may read and write; what was written is on the medium soon, since it may
+/// be pulled out at any time; chmod(2) has no effect, and is no error.
+const OPTIONS: &std::ffi::CStr = c"umask=0,flush,quiet,utf8";
+
+/// Makes appd's mount namespace its own: what it mounts is no business of other services.
+pub fn keep_mounts_apart() -> Result<()> {
+    #[expect(deprecated, reason = "the safe form exists only in a newer rustix")]
+    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS)
+        .context("make", "mount namespace")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).context("make private", "mounts")
+}
+
+/// Makes the folder that apps follow, in which media are mounted.
+pub fn prepare(paths: &Paths) -> Result<()> {
+    let folder = paths.media();
+    fs::create_dir_all(&folder).at("make directory", &folder)?;
+    rustix::mount::mount_bind(&folder, &folder).at("mount", &folder)?;
+    rustix::mount::mount_change(&folder, MountPropagationFlags::SHARED).at("share", &folder)
+}
+
+/// Mounts and takes away, for as long as appd runs.
+pub async fn follow(manager: Rc<Manager>) {
+    let mut media = Media::default();
+    loop {
+        if !manager.wants_media() {
+            media.take_all(&manager.paths);
+            manager.media.notified().await;
+            continue;
+        }
+        // Before the first look: what comes during it is not missed.
+        let events = match Events::open() {
+            Ok(events) => events,
+            Err(error) => {
+                eprintln!("media: {error}");
+                return;
+            }
+        };
+        while manager.wants_media() {
+            media = media.looked(manager.paths.clone()).await;
+            tokio::select! {
+                () = events.of_block_devices() => tokio::time::sleep(BURST).await,
+                () = manager.media.notified() => {}
+            }
+        }
+    }
+}
+
+/// What is plugged in, as far as it was seen: mounted under a name, or not.
+#[derive(Default)]
+struct Media(BTreeMap<Block, Option<String>>);
+
+impl Media {
+    /// Looks, on a thread of its own: a medium may be slow.
+    async fn looked(mut self, paths: Paths) -> Self {
+        let looked = blocking(move || {
+            self.look(&paths);
+            Ok(self)
+        });
+        looked.await.unwrap_or_else(|error| {
+            eprintln!("media: {error}");
+            Self::default()
+        })
+    }
+
+    fn look(&mut self, paths: &Paths) {
+        let own = sandbox::cgroup::disk_below(&paths.snaps()).ok();
+        let found = blocks::removable(&paths.blocks(), own);
+        let gone: Vec<Block> = self.0.keys().filter(|b| !found.contains(b)).cloned().collect();
+        for block in gone {
+            self.take(paths, &block);
+        }
+        for block in found {
+            if self.0.contains_key(&block) {
+                continue;
+            }
+            let name = self.mount(paths, &block).unwrap_or_else(|error| {
+                eprintln!("media: {}: {error}", block.name);
+                None
+            });
+            match &name {
+                Some(name) => eprintln!("media: {} is {INSIDE}/{name}", block.name),
+                None => eprintln!("media: {} is left alone", block.name),
+            }
+            self.0.insert(block, name);
+        }
+    }
+
+    /// Mounts it under its name; `None`: it is not FAT.
+    fn mount(&self, paths: &Paths, block: &Block) -> Result<Option<String>> {
+        let device = Path::new("/dev").join(&block.name);
+        let mut sector = [0; fat::SECTOR];
+        let file = File::open(&device).at("open", &device)?;
+        file.read_exact_at(&mut sector, 0).at("read", &device)?;
+        drop(file);
+        let Some(name) = fat::name(&sector) else { return Ok(None) };
+        let taken = |name: &String| self.0.values().flatten().any(|other| other == name);
+        let name = if taken(&name) { format!("{name}-{}", block.name) } else { name };
+        let target = paths.media().join(&name);
+        fs::create_dir_all(&target).at("make directory", &target)?;
+        let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+        let flags = flags | MountFlags::NOATIME;
+        let mounted = rustix::mount::mount(&device, &target, "vfat", flags, Some(OPTIONS));
+        if let Err(error) = mounted {
+            let _ = fs::remove_dir(&target);
+            return Err(error).at("mount", &device);
+        }
+        Ok(Some(name))
+    }
+
+    fn take_all(&mut self, paths: &Paths) {
+        let all: Vec<Block> = self.0.keys().cloned().collect();
+        for block in all {
+            self.take(paths, &block);
+        }
+    }
+
+    /// Forgets it, and takes its mount away: an app that has a file open there keeps nothing back.
+    fn take(&mut self, paths: &Paths, block: &Block) {
+        let Some(Some(name)) = self.0.remove(block) else { return };
+        match mounting::unmount(&paths.media().join(&name)) {
+            Ok(()) => eprintln!("media: {INSIDE}/{name} is gone"),
+            Err(error) => eprintln!("media: {error}"),
+        }
+    }
+}
