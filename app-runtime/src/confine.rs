@@ -12,7 +12,7 @@ use crate::{
     service::NOTIFY_INSIDE,
 };
 use oci::process::ImageProcess;
-use protocol::{change::Quota, control::APP_SOCKET};
+use protocol::{control::APP_SOCKET, quota::Quota};
 use sandbox::{
     CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Resource, profile,
 };

@@ -122,7 +122,8 @@ impl Manager {
         let names = state.snaps.keys().filter(|snap| name.is_none_or(|name| name == *snap));
         let all = names.map(|snap| {
             let used = cgroup::usage(&self.paths.snap_cgroup(snap));
-            let quota = state.settings_of(snap).quota;
+            let own = self.snap(snap).map(|snap| snap.quota.clone()).unwrap_or_default();
+            let quota = state.settings_of(snap).quota.or(&own);
             QuotaInfo { snap: snap.clone(), quota, memory: used.memory, threads: used.pids }
         });
         Ok(all.filter(|info| name.is_some() || !info.quota.is_none()).collect())

@@ -21,7 +21,10 @@ use crate::{
     transact::Abort,
     verify,
 };
-use protocol::control::{AppServiceStatus, SnapInfo};
+use protocol::{
+    control::{AppServiceStatus, SnapInfo},
+    quota::Quota,
+};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -267,11 +270,11 @@ impl Manager {
                 uid: installed.uid,
                 revision: installed.current,
                 missing: self.missing.clone(),
-                quota: settings.quota.clone(),
                 cookie: hooks::cookie()?,
                 // Known once its snap.yaml is read.
                 content: Vec::new(),
                 network: None,
+                quota: Quota::default(),
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
                     Role::Alone | Role::Base => None,
@@ -289,7 +292,9 @@ impl Manager {
         }
         let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
         let network = self.network_of(&snap, &granted, place.uid)?;
-        let place = Place { content: self.offers(&snap, &settings), network, ..place };
+        let content = self.offers(&snap, &settings);
+        let quota = settings.quota.clone().or(&snap.quota);
+        let place = Place { content, network, quota, ..place };
         quota::make(&self.paths, name, &place.quota)?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
         let mut tasks: Vec<JoinHandle<()>> =
@@ -360,7 +365,7 @@ impl Manager {
     pub(crate) fn hold_to_quotas(&self) {
         let state = self.state.borrow();
         for (name, running) in self.running.borrow_mut().iter_mut() {
-            let quota = state.settings_of(name).quota;
+            let quota = state.settings_of(name).quota.or(&running.snap.quota);
             if running.place.quota == quota {
                 continue;
             }

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     paths::Paths,
 };
-use protocol::change::Quota;
+use protocol::quota::Quota;
 use sandbox::{Limits, cgroup};
 
 /// Code of a quota that this machine cannot hold.

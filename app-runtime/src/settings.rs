@@ -6,7 +6,7 @@
 //! bounded, whoever sets them.
 
 use crate::error::{Error, Result};
-use protocol::change::Quota;
+use protocol::quota::Quota;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

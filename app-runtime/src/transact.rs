@@ -19,6 +19,7 @@ use crate::{
     meta::{Snap, app::InstallMode, support},
     mounting,
     paths::Paths,
+    quota,
     registry::{self, Address, Registry},
     settings::Edit,
     snapshot::exported,
@@ -397,6 +398,7 @@ impl World for Manager {
         // Before anything is stopped: what it asks for must exist.
         let snap = &incoming.snap;
         self.interfaces.check(snap)?;
+        quota::check(&self.paths, &snap.quota, &self.missing)?;
         let mut earlier_hooks = BTreeSet::new();
         if let Some(old) = self.current(&snap.name, copy).await {
             snap.epoch.follows(&snap.name, &old.epoch)?;

@@ -5,7 +5,7 @@ use app_runtime::meta::{self, support};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// A sample per row: the row's field, and what a snap.yaml has more.
-const SNAPS: [(&str, &str); 35] = [
+const SNAPS: [(&str, &str); 36] = [
     ("name", ""),
     ("version", ""),
     ("title", "title: t"),
@@ -39,6 +39,7 @@ const SNAPS: [(&str, &str); 35] = [
     ("slots: content", "slots: {c: {interface: content, read: [$SNAP/c]}}"),
     ("slots: dbus", "slots: {c: dbus}"),
     ("layout", "layout: {/etc/a: {bind: $SNAP/a}}"),
+    ("quota", "quota: {memory: 64M, cpu-set: [0, 1], threads: 9}"),
     ("components", "components: {}"),
     ("system-usernames", "system-usernames: {a: shared}"),
 ];

@@ -50,7 +50,10 @@ fn a_hostile_app_stays_inside_and_the_gateway_stays_healthy() -> Result {
     gateway.ok("remove hostile --purge")?;
     gateway.ok("install /boot/hello.snap")?;
 
-    // A snap as a whole is held to what a person bounds it to, while it runs.
+    // A snap as a whole is held to what it says itself, and to what a person bounds it to instead,
+    // while it runs.
+    let quota = gateway.ok("quota hello")?;
+    ensure(quota.contains("threads=40"), || quota.clone())?;
     gateway.ok("set-quota hello --cpu=50% --cpu-set=0 --io-write=1M")?;
     gateway.ok("set-quota hello --memory=32M --threads=10")?;
     gateway.wait_service("hello.hello", "active")?;
@@ -58,6 +61,8 @@ fn a_hostile_app_stays_inside_and_the_gateway_stays_healthy() -> Result {
     ensure(quota.contains("memory=32.0 MiB,threads=10"), || quota.clone())?;
     gateway.refused("set-quota hello --cpu-set=77", "")?;
     gateway.ok("remove-quota hello")?;
+    let quota = gateway.ok("quota hello")?;
+    ensure(quota.contains("threads=40") && !quota.contains("memory="), || quota.clone())?;
     gateway.wait_service("hello.hello", "active")?;
     gateway.power_off()
 }

@@ -1,7 +1,7 @@
 //! What appd is asked to change, and how a change and its snapshots are shown. Part of the control
 //! socket's messages ([`crate::control::AppRequest`]).
 
-use crate::control::Failure;
+use crate::{control::Failure, quota::Quota};
 use serde::{Deserialize, Serialize};
 
 /// Where a snap comes from.
@@ -122,31 +122,6 @@ pub struct PlugName {
 impl std::fmt::Display for PlugName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.snap, self.plug)
-    }
-}
-
-/// What all processes of a snap together may use; `None` is no bound of the snap as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    /// Memory in bytes.
-    pub memory: Option<u64>,
-    /// Processor time in percent of one core.
-    pub cpu: Option<u32>,
-    /// Cores by number.
-    pub cpu_set: Option<Vec<u32>>,
-    /// Processes and threads.
-    pub threads: Option<u64>,
-    /// Bytes a second read from the disk with the data.
-    pub io_read: Option<u64>,
-    /// Bytes a second written to the disk with the data.
-    pub io_write: Option<u64>,
-}
-
-impl Quota {
-    /// Nothing is bounded.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -10,7 +10,7 @@
 //! | [`payload`] | container of compressed chunks | own, see module |
 //! | [`delta`] | chunks as changes to another image | own, see module |
 //! | [`fleet`] | assignment, command, MQTT messages and topics | CBOR in an envelope; JSON |
-//! | [`control`], [`change`] | control-socket messages | postcard in frames |
+//! | [`control`], [`change`], [`quota`] | control-socket messages | postcard in frames |
 //! | [`device`] | `device.toml` | TOML |
 //! | [`cbor`] | limits of received CBOR | |
 //! | [`calendar`] | times as text | RFC 3339 |
@@ -38,6 +38,7 @@ pub mod keys;
 pub mod mutants;
 pub mod payload;
 pub mod policy;
+pub mod quota;
 pub mod release;
 pub mod snap;
 pub mod template;

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{error::Result, state::Role};
 use oci::process::ImageProcess;
+use protocol::quota::Quota;
 use rustix::process::Signal;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_norway::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +76,9 @@ pub struct Snap {
     /// Places of the app's view that the snap fills, by path.
     #[serde(default)]
     pub layout: BTreeMap<String, Layout>,
+    /// What all its processes together may use, unless a person says otherwise.
+    #[serde(default, deserialize_with = "bounds")]
+    pub quota: Quota,
     /// SPDX expression, for people.
     #[serde(default)]
     pub license: Option<String>,
@@ -132,6 +136,26 @@ fn or_defaults<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 ) -> std::result::Result<BTreeMap<String, T>, D::Error> {
     let map = BTreeMap::<String, Option<T>>::deserialize(from)?;
     Ok(map.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
+}
+
+/// Bounds by name; each a text, a number, or a list of numbers.
+fn bounds<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Quota, D::Error> {
+    let wrong = |name: &str, why: &str| D::Error::custom(format!("quota.{name}: {why}"));
+    let mut quota = Quota::default();
+    for (name, value) in BTreeMap::<String, Value>::deserialize(from)? {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let text = match &value {
+            Value::Sequence(list) => list.iter().map(text).collect::<Option<Vec<_>>>(),
+            one => text(one).map(|text| vec![text]),
+        };
+        let text = text.ok_or_else(|| wrong(&name, "not a text, a number or numbers"))?;
+        quota.set(&name, &text.join(",")).map_err(|why| wrong(&name, &why))?;
+    }
+    Ok(quota)
 }
 
 impl Snap {

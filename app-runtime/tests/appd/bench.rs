@@ -101,7 +101,11 @@ impl Bench {
         fs::create_dir(&interfaces).unwrap();
         let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("interfaces");
         for entry in fs::read_dir(all).unwrap().flatten() {
-            fs::copy(entry.path(), interfaces.join(entry.file_name())).unwrap();
+            // The device's data are in the folder, where an app sees them is not.
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let place = format!("path = \"{}/data/snaps/log\", at = ", dir.display());
+            let text = text.replace("{ path = \"/data", &format!("{{ {place}\"/data"));
+            fs::write(interfaces.join(entry.file_name()), text).unwrap();
         }
         fs::create_dir_all(dir.join("usr/bin")).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_snapctl"), dir.join("usr/bin/snapctl")).unwrap();
@@ -113,6 +117,12 @@ impl Bench {
     /// Where the groups of apps are.
     pub fn cgroup(&self) -> &Path {
         &self.cgroup
+    }
+
+    /// Whether groups of apps can be bounded by a controller here.
+    pub fn has_controller(&self, name: &str) -> bool {
+        let text = fs::read_to_string(self.cgroup.join("cgroup.controllers")).unwrap();
+        text.split_whitespace().any(|controller| controller == name)
     }
 
     /// What updaterd stores when the app key is replaced.

@@ -96,11 +96,7 @@ fn a_plug_that_could_never_be_granted_is_refused_at_the_install() {
 fn a_quota_that_the_machine_cannot_hold_is_refused() {
     let bench = Bench::new();
     bench.install(&Snap::new("bound", "1", WAITS).signed(&bench.dir));
-    let has = |name: &str| {
-        let group = bench.cgroup().join("cgroup.controllers");
-        let text = std::fs::read_to_string(group).unwrap();
-        text.split_whitespace().any(|controller| controller == name)
-    };
+    let has = |name: &str| bench.has_controller(name);
     for (words, controller) in
         [("--memory=64M", "memory"), ("--threads=10", "pids"), ("--cpu=50%", "cpu")]
     {
@@ -114,6 +110,72 @@ fn a_quota_that_the_machine_cannot_hold_is_refused() {
     bench.ask(&["remove-quota", "bound"]);
     assert_eq!(bench.ask(&["quotas"]), json!([]));
     assert_eq!(bench.ask(&["quota", "bound"])[0]["snap"], "bound");
+}
+
+#[test]
+fn a_snap_bounds_itself_until_a_person_bounds_it_otherwise() {
+    let bench = Bench::new();
+    let mut snap = Snap::new("bound", "1", WAITS);
+    snap.yaml += "quota: {threads: 9}\n";
+    let file = snap.signed(&bench.dir);
+    if !bench.has_controller("pids") {
+        assert_eq!(bench.refused(&["install", file.to_str().unwrap()]).0, "quota-invalid");
+        return;
+    }
+    bench.install(&file);
+    let held = |bench: &Bench| {
+        let most = bench.cgroup().join("bound/pids.max");
+        let quota = bench.ask(&["quota", "bound"])[0]["quota"]["threads"].clone();
+        (fs::read_to_string(most).unwrap().trim().to_string(), quota)
+    };
+    assert_eq!(held(&bench), ("9".into(), json!(9)));
+    bench.ask(&["set-quota", "bound", "--threads=20"]);
+    assert_eq!(held(&bench), ("20".into(), json!(20)));
+    bench.ask(&["remove-quota", "bound"]);
+    assert_eq!(held(&bench), ("9".into(), json!(9)));
+    // A revision that says nothing is not bounded.
+    bench.install(&Snap::new("bound", "2", WAITS).signed(&bench.dir));
+    assert_eq!(held(&bench), ("max".into(), json!(null)));
+    for (quota, why) in [
+        ("{threads: many}", "quota.threads: not a number"),
+        ("{disk: 1M}", "quota.disk: not one of memory"),
+        ("{memory: {}}", "quota.memory: not a text"),
+        ("{cpu-set: [4000]}", "4000"),
+    ] {
+        let mut snap = Snap::new("bound", "3", WAITS);
+        snap.yaml += &format!("quota: {quota}\n");
+        let file = snap.signed(&bench.dir);
+        let (code, refused) = bench.refused(&["install", file.to_str().unwrap()]);
+        assert!(code == "snap-invalid" || code == "quota-invalid", "{quota}: {code}");
+        assert!(refused.contains(why) || code == "quota-invalid", "{quota}: {refused}");
+    }
+}
+
+const OBSERVES: &str = "#!/bin/sh
+busybox test -e /sys/class/net/lo/mtu && echo 'sees hardware' || echo 'sees none'
+busybox grep -qs started /data/snaps/log/quiet.main.log && echo 'reads logs' || echo 'reads none'
+echo x 2>/dev/null >> /data/snaps/log/quiet.main.log && echo 'has written'
+while true; do busybox sleep 0.1; done
+";
+
+#[test]
+fn a_snap_sees_hardware_and_logs_of_others_only_when_a_person_says_so() {
+    let bench = Bench::new();
+    bench.install(&Snap::new("quiet", "1", STEADY).signed(&bench.dir));
+    let mut snap = Snap::new("nosy", "1", OBSERVES);
+    snap.yaml += "    plugs: [hardware-observe, log-observe]\n";
+    bench.install(&snap.signed(&bench.dir));
+    for (verb, plug, seen) in [
+        ("disconnect", "log-observe", ["sees none", "reads none"]),
+        ("connect", "hardware-observe", ["sees hardware", "reads none"]),
+        ("connect", "log-observe", ["sees hardware", "reads logs"]),
+        ("disconnect", "hardware-observe", ["sees none", "reads logs"]),
+    ] {
+        bench.ask(&[verb, &format!("nosy:{plug}")]);
+        let seen = seen.map(String::from);
+        bench.until("it looked", |b| b.output("nosy").ends_with(&seen));
+    }
+    assert!(!bench.output("nosy").iter().any(|line| line.contains("written")));
 }
 
 const ADMINISTERS: &str = "#!/bin/sh

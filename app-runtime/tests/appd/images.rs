@@ -34,8 +34,9 @@ while true; do busybox sleep 0.05; done
 /// What it says first, with the number of its starts.
 const SAYS: [&str; 6] = ["zero 1 [two words]", "1234", "/srv", "good = day", "seeded", "starts 1"];
 
-/// An OCI layout by umoci, with one image `1.0`.
-fn layout(bench: &Bench) -> PathBuf {
+/// An OCI layout by umoci, with one image `1.0`: busybox, a script as its entry point, and what
+/// more is configured.
+fn made(bench: &Bench, script: &str, more: &[&str]) -> PathBuf {
     let umoci = |arguments: &[&str]| {
         run(Command::new("umoci").args(arguments).current_dir(&bench.dir));
     };
@@ -52,21 +53,36 @@ fn layout(bench: &Bench) -> PathBuf {
     fs::write(root.join("state/seed"), "seeded\n").unwrap();
     umoci(&["repack", "--image", "layout:1.0", "bundle"]);
     let mut config = vec!["config", "--image", "layout:1.0"];
-    for word in ["sh", "-c", SCRIPT, "zero"] {
+    for word in ["sh", "-c", script, "zero"] {
         config.extend(["--config.entrypoint", word]);
     }
-    config.extend(["--config.cmd", "two words", "--config.env", "GREETING=good = day"]);
-    config.extend(["--config.user", "app", "--config.workingdir", "/srv"]);
-    config.extend(["--config.volume", "/state", "--config.stopsignal", "SIGUSR1"]);
+    config.extend(more);
     umoci(&config);
     bench.dir.join("layout")
 }
 
-/// The layout as one file.
-fn archive(bench: &Bench) -> String {
+/// The same with everything that an image can say of its process.
+fn layout(bench: &Bench) -> PathBuf {
+    let mut more = vec!["--config.cmd", "two words", "--config.env", "GREETING=good = day"];
+    more.extend(["--config.user", "app", "--config.workingdir", "/srv"]);
+    more.extend(["--config.volume", "/state", "--config.stopsignal", "SIGUSR1"]);
+    made(bench, SCRIPT, &more)
+}
+
+/// A layout as one file.
+fn packed(bench: &Bench, layout: &Path) -> String {
     let tar = bench.dir.join("web.tar");
-    run(Command::new("tar").arg("-C").arg(layout(bench)).arg("-cf").arg(&tar).arg("."));
+    run(Command::new("tar").arg("-C").arg(layout).arg("-cf").arg(&tar).arg("."));
     tar.to_str().unwrap().into()
+}
+
+fn archive(bench: &Bench) -> String {
+    packed(bench, &layout(bench))
+}
+
+/// An image that runs a script and says that it serves at a port.
+pub fn serving(bench: &Bench, script: &str, port: &str) -> String {
+    packed(bench, &made(bench, script, &["--config.exposedports", port]))
 }
 
 fn says(bench: &Bench, expected: &[&str]) {

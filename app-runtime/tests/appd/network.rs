@@ -2,6 +2,7 @@
 
 use crate::{
     bench::{Bench, PATIENCE, run},
+    images,
     snap::Snap,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -245,4 +246,17 @@ fn without_a_list_of_ports_it_is_the_devices_network() {
         assert_eq!(code, "plug-attribute", "{ports}");
         assert!(message.contains("network-bind: ports") && message.contains(why), "{message}");
     }
+}
+
+#[test]
+fn the_port_that_an_image_exposes_is_one_of_the_device_also_a_low_one() {
+    let bench = Bench::new();
+    let far = Far::new();
+    let tar = images::serving(&bench, SERVES.trim_start_matches("#!/bin/sh\n"), "80/tcp");
+    bench.ask(&["install", &tar, "--dangerous", "--name", "web"]);
+    assert_eq!(far.waits_for(&bench, &format!("{DEVICE}:80")), "a page");
+    // What it does not say is not there.
+    assert_eq!(far.gets(&format!("{DEVICE}:7000")), None);
+    bench.ask(&["remove", "--purge", "web"]);
+    assert_eq!(far.gets(&format!("{DEVICE}:80")), None);
 }

@@ -1,10 +1,10 @@
 //! The words about configuration, connections and quotas, and how these are shown.
 
 use crate::show::{or_dash, size, table};
-use protocol::change::{ConnectionInfo, InterfaceInfo, Order, PlugName, Quota, QuotaInfo};
-
-/// Bytes in a unit by its letter.
-const UNITS: [(&str, u64); 3] = [("k", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+use protocol::{
+    change::{ConnectionInfo, InterfaceInfo, Order, PlugName, QuotaInfo},
+    quota::{self, Quota},
+};
 
 /// Options of `set-quota`, as they were typed, and of others here.
 #[derive(Debug, Default, Clone)]
@@ -37,9 +37,6 @@ pub enum Decide {
     /// Services start with their snap, or not.
     Startup(String, bool),
 }
-
-/// Names of the options of `set-quota`, as in snapd where it has them.
-pub const QUOTA: [&str; 6] = ["memory", "cpu", "cpu-set", "threads", "io-read", "io-write"];
 
 /// What a verb and its words ask for; `None`: not a verb of these.
 pub fn parse(verb: &str, rest: &[&str], options: &Options) -> Option<Result<Decide, String>> {
@@ -74,13 +71,15 @@ pub fn parse(verb: &str, rest: &[&str], options: &Options) -> Option<Result<Deci
         ("connections", rest) => one(rest).map(Decide::Connections),
         ("interface" | "interfaces", rest) => one(rest).map(Decide::Interfaces),
         ("quota" | "quotas", rest) => one(rest).map(Decide::Quotas),
-        ("set-quota", [name]) if !options.quota.is_empty() => quota(&options.quota)
+        ("set-quota", [name]) if !options.quota.is_empty() => bounds(&options.quota)
             .map(|quota| Decide::Order(Order::SetQuota { name: (*name).into(), quota })),
         ("remove-quota", [name]) => {
             let quota = Quota::default();
             Ok(Decide::Order(Order::SetQuota { name: (*name).into(), quota }))
         }
-        ("set-quota", _) => Err(format!("set-quota: a snap, and some of --{}", QUOTA.join(", --"))),
+        ("set-quota", _) => {
+            Err(format!("set-quota: a snap, and some of --{}", quota::NAMES.join(", --")))
+        }
         ("remove-quota", _) => Err("remove-quota: one snap".into()),
         _ => return None,
     })
@@ -148,38 +147,12 @@ fn attribute(word: &str) -> serde_json::Value {
     }
 }
 
-fn quota(options: &[(String, String)]) -> Result<Quota, String> {
+fn bounds(options: &[(String, String)]) -> Result<Quota, String> {
     let mut quota = Quota::default();
     for (name, text) in options {
-        let wrong = |what: &str| format!("--{name} {text}: not {what}");
-        match name.as_str() {
-            "memory" => quota.memory = Some(bytes(text).ok_or_else(|| wrong("a size as 64M"))?),
-            "cpu" => {
-                let percent = text.strip_suffix('%').unwrap_or(text).parse();
-                quota.cpu = Some(percent.map_err(|_| wrong("percent of a core, as 50%"))?);
-            }
-            "cpu-set" => {
-                let cores: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
-                quota.cpu_set = Some(cores.map_err(|_| wrong("numbers of cores, as 0,1"))?);
-            }
-            "threads" => quota.threads = Some(text.parse().map_err(|_| wrong("a number"))?),
-            "io-read" => quota.io_read = Some(bytes(text).ok_or_else(|| wrong("bytes a second"))?),
-            _ => quota.io_write = Some(bytes(text).ok_or_else(|| wrong("bytes a second"))?),
-        }
+        quota.set(name, text).map_err(|why| format!("--{name} {text}: {why}"))?;
     }
     Ok(quota)
-}
-
-/// `64M`, `64MB`, `65536`.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.strip_suffix('B').unwrap_or(text);
-    let unit = UNITS.iter().find_map(|(letter, unit)| {
-        let number =
-            text.strip_suffix(letter).or_else(|| text.strip_suffix(&letter.to_lowercase()));
-        Some((number?, *unit))
-    });
-    let (number, unit) = unit.unwrap_or((text, 1));
-    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Plugs, one line each.
@@ -266,18 +239,6 @@ pub fn quotas_text(quotas: &[QuotaInfo]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in
-            [("1", Some(1)), ("2k", Some(2048)), ("64MB", Some(64 << 20)), ("1G", Some(1 << 30))]
-        {
-            assert_eq!(super::bytes(text), bytes, "{text}");
-        }
-        for text in ["", "M", "x", "-1", "1T", "99999999999G"] {
-            assert_eq!(super::bytes(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn what_is_connected_may_be_told_in_hexadecimal() {

@@ -182,7 +182,7 @@ pub fn parse(words: &[String]) -> Result<Line, String> {
                 let kind = parser.value().map_err(wrong)?;
                 options.change.last = Some(kind.to_string_lossy().into_owned());
             }
-            Long(name) if decide::QUOTA.contains(&name) => {
+            Long(name) if protocol::quota::NAMES.contains(&name) => {
                 let name = name.to_string();
                 let value = parser.value().map_err(wrong)?.to_string_lossy().into_owned();
                 options.decide.quota.push((name, value));

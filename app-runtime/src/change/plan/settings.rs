@@ -12,7 +12,7 @@ use crate::{
     settings::{Connection, Edit, Settings},
     state::{Installed, State},
 };
-use protocol::change::{PlugName, Quota};
+use protocol::{change::PlugName, quota::Quota};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
