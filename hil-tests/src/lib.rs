@@ -23,6 +23,8 @@
 //! | [`qemu`] | one machine; dropping it cuts its power |
 //! | [`console`] | its serial line: the whole log, waiting for text, typing |
 //! | [`qmp`] | QEMU's control socket |
+//! | [`debian`] | Debian's own software as snaps |
+//! | [`web`] | a web server of files for gateways |
 //! | [`stick`] | USB sticks that are plugged in and pulled out |
 //! | [`wire`] | the other end of a serial port that is plugged in |
 //! | [`child`] | child processes that never outlive the test |
@@ -40,6 +42,7 @@ pub mod checks;
 pub mod child;
 pub mod console;
 pub mod damage;
+pub mod debian;
 pub mod demo;
 pub mod device_tree;
 pub mod error;
@@ -58,6 +61,7 @@ pub mod samples;
 pub mod seeded;
 pub mod soak;
 pub mod stick;
+pub mod web;
 pub mod wire;
 pub mod write_log;
 

@@ -131,6 +131,33 @@ impl Apt {
         Ok(file)
     }
 
+    /// Files of packages and of everything that these depend on, whatever their versions are now:
+    /// for tests, and in no image.
+    pub fn closure(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let steps = Steps::new("packages", self.root.join("fetch.log"));
+        let get = || {
+            let mut command = self.command("apt-get");
+            command.args(["-q", "install", "--download-only", "--yes", "--no-install-recommends"]);
+            command.args(packages);
+            steps.run(&format!("fetching {}", packages.join(", ")), &mut command)
+        };
+        // The lists may be older than what is on the mirror, or not there yet.
+        if get().is_err() {
+            steps
+                .run("reading the package lists", self.command("apt-get").args(["-q", "update"]))?;
+            get()?;
+        }
+        let mut uris = self.command("apt-get");
+        uris.args(["-qq", "install", "--print-uris", "--yes", "--no-install-recommends"]);
+        // What is there already is not listed: as if nothing were.
+        uris.args(["-o", "Dir::Cache::archives=/nonexistent"]).args(packages);
+        let output = uris.output().map_err(Error::file("start", "apt-get"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let archives = self.root.join("cache/archives");
+        let names = text.lines().filter_map(|line| line.split(' ').nth(1));
+        Ok(names.map(|name| archives.join(name)).collect())
+    }
+
     /// Versions of the same series on the mirror, newest first.
     fn versions(&self, part: Part, package: &str) -> Result<Vec<String>> {
         let query = if part == Part::UBoot { "showsrc" } else { "show" };

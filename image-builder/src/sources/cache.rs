@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// Hexadecimal digits of the hash in a folder's name.
 const NAME_DIGITS: usize = 16;
 
+/// Folder of the private apt for packages of the device's processor, and Debian's name of that.
+const DEVICE_PACKAGES: (&str, &str) = ("apt-arm64", "arm64");
+
 /// The cache, and what it is filled from.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -91,6 +94,15 @@ impl Cache {
         program::unpack(self, &program::E2FSCK)
     }
 
+    /// Files of Debian's packages for the device's processor and of what they depend on: for tests,
+    /// and in no image. Not locked: whatever Debian has and signed.
+    pub fn packages(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        let _lock = self.exclusive("downloads")?;
+        let (folder, architecture) = DEVICE_PACKAGES;
+        let root = self.root.join(folder);
+        Apt::new(root, &self.mirror, self.lock.clone(), Some(architecture))?.closure(names)
+    }
+
     /// The locked file of a part, fetched if it is not there yet, its digest checked.
     ///
     /// # Errors
@@ -104,7 +116,7 @@ impl Cache {
         let file = folder.join(&entry.file);
         if !file.exists() {
             let (name, architecture) = match part {
-                Part::Busybox | Part::E2fsck => ("apt-arm64", Some("arm64")),
+                Part::Busybox | Part::E2fsck => (DEVICE_PACKAGES.0, Some(DEVICE_PACKAGES.1)),
                 Part::Kernel | Part::UBoot | Part::Firmware => ("apt", None),
             };
             let root = self.root.join(name);
