@@ -9,6 +9,7 @@ use oci::archive::Archive;
 use oci::convert::{Wish, convert};
 use protocol::{
     keys::PrivateKey,
+    naming,
     snap::{self, SnapClaim},
 };
 use serde_bytes::ByteBuf;
@@ -19,8 +20,6 @@ use std::{fs, path::Path};
 const MAX_YAML: u64 = 256 * 1024;
 /// Bytes that all layers of an image may have unpacked: more than any gateway takes.
 const MAX_UNPACKED: u64 = 4 << 30;
-/// Longest name of a snap, snapd's limit.
-const MAX_NAME: usize = 40;
 
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,12 +129,11 @@ fn name_and_version(dir: &Path) -> Result<(String, String)> {
         value.ok_or_else(|| Error::input(format!("{}: no field {name:?}", path.display())))
     };
     let name = field("name")?;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.len() > MAX_NAME || !name.chars().all(plain) || name.starts_with('-') {
-        let text = format!("{}: {name:?} is not a name for a snap", path.display());
-        return Err(Error::Input(text));
-    }
-    Ok((name, field("version")?))
+    let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
+    naming::check_name(&name).map_err(wrong)?;
+    let version = field("version")?;
+    naming::check_version(&version).map_err(wrong)?;
+    Ok((name, version))
 }
 
 /// Value of a plain field at the top level of a YAML file.

@@ -4,13 +4,8 @@ use crate::config::Execution;
 use crate::digest::Digest;
 use crate::process::{ImageProcess, Port};
 use crate::{Error, Result};
+use protocol::naming;
 
-/// snapd's limit for names.
-const MAX_NAME: usize = 40;
-/// snapd's limit for versions.
-const MAX_VERSION: usize = 32;
-/// snapd's limit for a summary.
-const MAX_SUMMARY: usize = 128;
 /// Digits of the digest that stand for a version where there is none.
 const SHORT: usize = 12;
 /// Before what belongs to an app.
@@ -43,15 +38,14 @@ impl Naming {
     ) -> Result<Self> {
         let (own, tag) = reference.map_or(("", None), parts);
         let name = wished.map_or_else(|| plain_name(own), str::to_string);
-        if !is_name(&name) {
-            let why = format!("no snap can be called {name:?} (from {own:?}); give --name");
-            return Err(Error::invalid("image", why));
-        }
+        naming::check_name(&name).map_err(|why| {
+            Error::invalid("image", format!("{why}, made of {own:?}; give --name"))
+        })?;
         let label = execution.labels.as_ref().and_then(|labels| labels.get(VERSION));
         let version = [label.map(String::as_str), tag.filter(|tag| *tag != "latest")]
             .into_iter()
             .flatten()
-            .find(|version| is_version(version))
+            .find(|version| naming::check_version(version).is_ok())
             .map_or_else(|| digest.hex()[..SHORT].to_string(), str::to_string);
         Ok(Self { name, version })
     }
@@ -73,20 +67,8 @@ fn plain_name(own: &str) -> String {
             name.push(c);
         }
     }
-    name.truncate(MAX_NAME);
+    name.truncate(*naming::NAME.end());
     name.trim_end_matches('-').to_string()
-}
-
-fn is_name(name: &str) -> bool {
-    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
-    plain && !hyphens && name.bytes().any(|b| b.is_ascii_lowercase()) && name.len() <= MAX_NAME
-}
-
-fn is_version(version: &str) -> bool {
-    let plain = version.bytes().all(|b| b.is_ascii_alphanumeric() || b":.+~-_".contains(&b));
-    let ends = version.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    plain && ends && version.len() <= MAX_VERSION
 }
 
 /// The text. A quoted string of JSON is one of YAML, too.
@@ -101,9 +83,11 @@ pub fn yaml(
     let label = |name| execution.labels.as_ref().and_then(|labels| labels.get(name));
     let title = label(TITLE).map_or(naming.name.as_str(), String::as_str);
     let summary: String =
-        title.lines().next().unwrap_or_default().chars().take(MAX_SUMMARY).collect();
-    let description = label(DESCRIPTION).map(|text| format!("{text}\n")).unwrap_or_default();
-    let description = format!("{description}Made from an OCI image, {digest}.");
+        title.lines().next().unwrap_or_default().chars().take(naming::MAX_SUMMARY).collect();
+    let made = format!("Made from an OCI image, {digest}.");
+    let most = naming::MAX_DESCRIPTION - made.len() - 1;
+    let told = label(DESCRIPTION).map(|text| text.chars().take(most).collect::<String>() + "\n");
+    let description = told.unwrap_or_default() + &made;
     let mut plugs = vec!["network"];
     if !process.ports.is_empty() {
         plugs.push(BIND);
@@ -155,14 +139,17 @@ mod tests {
         for (wished, reference, execution, expected) in [
             (None, Some("localhost:5000/eclipse/Mosquitto:2.0.18"), &none, ("mosquitto", "2.0.18")),
             (None, Some("my__app:latest"), &none, ("my-app", short)),
-            (Some("other"), Some("x:1"), &none, ("other", "1")),
+            (Some("other"), Some("xy:1"), &none, ("other", "1")),
             (Some("other"), None, &label("3.1"), ("other", "3.1")),
-            (None, Some("x@sha256:00"), &label("not a version"), ("x", short)),
+            (None, Some("xy@sha256:00"), &label("not a version"), ("xy", short)),
+            (None, Some("xy:1_2"), &none, ("xy", short)),
         ] {
             let naming = Naming::new(wished, reference, execution, &digest).unwrap();
             assert_eq!((naming.name.as_str(), naming.version.as_str()), expected, "{reference:?}");
         }
-        for (wished, reference) in [(None, None), (None, Some("42")), (Some("A"), Some("x"))] {
+        for (wished, reference) in
+            [(None, None), (None, Some("42")), (Some("A"), Some("xy")), (None, Some("x:1"))]
+        {
             let error = Naming::new(wished, reference, &none, &digest).unwrap_err().to_string();
             assert!(error.contains("give --name"), "{error}");
         }

@@ -18,6 +18,7 @@
 //! | [`checks`] | health checks that a release declares | text |
 //! | [`policy`] | when a gateway may update | TOML, JSON, CBOR |
 //! | [`snap`] | trailer of a signed snap | CBOR in an envelope |
+//! | [`naming`] | what a snap may be called | |
 //! | [`template`] | the data partition's file system when new | own, see module |
 //! | [`error`] | every refusal with its frozen code | |
 //! | [`mutants`] | bugs put in on purpose, for the simulator | |
@@ -36,6 +37,7 @@ pub mod fleet;
 pub mod keychain;
 pub mod keys;
 pub mod mutants;
+pub mod naming;
 pub mod payload;
 pub mod policy;
 pub mod quota;

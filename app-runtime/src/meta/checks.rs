@@ -2,6 +2,7 @@
 
 use super::{ARCHITECTURE, app::App, hook, invalid, layout, names, order, snap::Snap, support};
 use crate::error::{Error, Result};
+use protocol::naming;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most apps in one snap.
@@ -9,13 +10,14 @@ const MAX_APPS: usize = 64;
 /// Most of anything else that a map or a list of a snap names.
 const MAX_ENTRIES: usize = 256;
 /// snapd's limits for what is for people, in characters.
-const TEXTS: [(&str, usize); 3] = [("title", 40), ("summary", 128), ("description", 4096)];
+const TEXTS: [(&str, usize); 3] =
+    [("title", 40), ("summary", naming::MAX_SUMMARY), ("description", naming::MAX_DESCRIPTION)];
 /// Kinds of snaps that make up an Ubuntu Core system.
 const SYSTEM_KINDS: [&str; 4] = ["os", "kernel", "gadget", "snapd"];
 
 pub(super) fn check(snap: &Snap) -> Result<()> {
     names::check_name("name", &snap.name)?;
-    names::check_version(&snap.version)?;
+    naming::check_version(&snap.version).map_err(|why| invalid("version", why))?;
     for ((field, most), text) in TEXTS.iter().zip([&snap.title, &snap.summary, &snap.description]) {
         if text.chars().count() > *most {
             return Err(invalid(field, format!("more than {most} characters")));

@@ -1,13 +1,10 @@
-//! What may be a name, a version, a variable, a command. The rules are snapd's, of its file
-//! `snap/naming/validate.go`.
+//! What may be a name, a variable, a command, besides what a snap may be called
+//! (`protocol::naming`). The rules are snapd's, of its file `snap/naming/validate.go`.
 
 use super::{environment::Environment, invalid};
 use crate::error::Result;
+use protocol::naming::{self, hyphened};
 
-/// snapd's limits for names of snaps.
-const NAME: std::ops::RangeInclusive<usize> = 2..=40;
-/// snapd's limit for versions.
-const MAX_VERSION: usize = 32;
 /// snapd has no limit for names of apps; here they are parts of names of files.
 const MAX_PART: usize = 100;
 
@@ -15,20 +12,9 @@ fn lower(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
-/// Groups of characters with single hyphens between.
-fn hyphened(text: &str, part: impl Fn(u8) -> bool) -> bool {
-    text.split('-').all(|group| !group.is_empty() && group.bytes().all(&part))
-}
-
 /// Whether a text can be the name of a snap; the error names the field.
 pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
-    let letter = name.bytes().any(|b| b.is_ascii_lowercase());
-    if hyphened(name, lower) && letter && NAME.contains(&name.len()) {
-        return Ok(());
-    }
-    let (least, most) = (NAME.start(), NAME.end());
-    let rule = format!("lower-case letters, digits and single hyphens, {least} to {most}");
-    Err(invalid(field, format!("{name:?} is not a name ({rule})")))
+    naming::check_name(name).map_err(|why| invalid(field, why))
 }
 
 /// Names of apps may have upper-case letters.
@@ -65,18 +51,6 @@ pub(crate) fn check_alias(field: &str, name: &str) -> Result<()> {
         true => Ok(()),
         false => Err(invalid(field, format!("{name:?} is not a name of a command"))),
     }
-}
-
-pub(crate) fn check_version(version: &str) -> Result<()> {
-    let plain = version.bytes().all(|b| b.is_ascii_alphanumeric() || b":.+~-".contains(&b));
-    let first = version.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let last =
-        version.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric() || b"+~".contains(&b));
-    if plain && first && last && version.len() <= MAX_VERSION {
-        return Ok(());
-    }
-    let rule = format!("letters, digits and :.+~- inside, at most {MAX_VERSION}");
-    Err(invalid("version", format!("{version:?} is not a version ({rule})")))
 }
 
 pub(crate) fn check_environment(field: &str, environment: &Environment) -> Result<()> {
