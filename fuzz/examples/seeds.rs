@@ -5,6 +5,7 @@ use bootloader_config::environment::Environment;
 use bootloader_config::layout::ENV_SIZE;
 use bootloader_config::rollback::Marks;
 use bootloader_config::slots::{Slot, SlotState};
+use fuzz::image::entry;
 use fuzz::signed::{key, keys};
 use fuzz::update::PREFIX;
 use protocol::checks::Check;
@@ -28,6 +29,7 @@ const AS_IT_IS: &[u8] = &[0];
 fn main() {
     signed();
     update();
+    image();
     text();
     wire();
 }
@@ -171,6 +173,37 @@ fn update() {
         let full = vec![b'x'; ENV_SIZE - room];
         seed("environment", 4 + at, &[&[3, 1, 2][..], &full, &full].concat());
     }
+}
+
+fn image() {
+    let run = br#"{"Entrypoint": ["/bin/main", "-a"], "Cmd": ["b c"], "Env": ["A=b"], "User": "app:5",
+        "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Volumes": {"/state": {}},
+        "StopSignal": "SIGUSR1", "Labels": {"org.opencontainers.image.version": "1.2",
+        "org.opencontainers.image.title": "t", "org.opencontainers.image.description": "d"}}"#;
+    let lower = [
+        entry("bin/main", b"#!"),
+        entry("bin/b(c", b"#!"),
+        entry("etc/passwd", b"app:x:1234:5::/:/bin/sh\n"),
+        entry("srv/gone", b"x"),
+    ]
+    .concat();
+    let upper = [entry("srv/.wh.gone", b""), entry("state/seed", b"seeded\n")].concat();
+    let packed = |run: &[u8]| {
+        let length = (run.len() as u16).to_le_bytes();
+        let blocks = [(lower.len() / 512) as u8];
+        [SIGNED, &length, &blocks, run, &lower, &upper].concat()
+    };
+    // Programs and volumes that a snap cannot have.
+    let odd = br#"{"Entrypoint": ["/bin/b(c"]}"#;
+    let over = br#"{"Entrypoint": ["/bin/main"], "Volumes": {"/": {}, "/dev": {}, "/snap/a": {}}}"#;
+    let layout = [
+        entry("oci-layout", br#"{"imageLayoutVersion": "1.0.0"}"#),
+        entry("index.json", br#"{"schemaVersion": 2, "manifests": []}"#),
+    ]
+    .concat();
+    let archive = [AS_IT_IS, &layout].concat();
+    let all = [packed(run), archive, packed(odd), packed(over)];
+    seeds("image", all.iter().map(Vec::as_slice));
 }
 
 fn text() {

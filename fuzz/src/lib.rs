@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`signed`] | envelopes and what is signed in them |
 //! | [`update`] | payload, delta, boot environment |
+//! | [`image`] | images of containers |
 //! | [`text`] | `device.toml`, `snap.yaml`, JSON of devices |
 //! | [`wire`] | control sockets, DHCP, SNTP, superblocks |
 //!
@@ -14,6 +15,7 @@
 //! them; `tests/replay.rs` runs every file of `corpus/` and `crashes/` through the same functions
 //! in an ordinary `cargo test`.
 
+pub mod image;
 pub mod signed;
 pub mod text;
 pub mod update;
@@ -29,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("assignment", signed::assignment),
     ("command", signed::command),
     ("snap_file", signed::snap_file),
+    ("image", image::image),
     ("delta", update::delta),
     ("payload", update::payload),
     ("environment", update::environment),

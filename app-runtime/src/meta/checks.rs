@@ -129,6 +129,10 @@ fn apps(snap: &Snap) -> Result<()> {
         let field = format!("apps.{name}");
         names::check_app_name(&field, name)?;
         names::check_environment(&format!("{field}.environment"), &app.environment)?;
+        // What an image runs is told by itself, and `image` says that it is this.
+        if snap.image.is_none() {
+            names::check_command(&format!("{field}.command"), &app.command)?;
+        }
         commands(&field, app)?;
         for alias in &app.aliases {
             names::check_alias(&format!("{field}.aliases"), alias)?;
@@ -149,8 +153,8 @@ fn apps(snap: &Snap) -> Result<()> {
     order::services(&snap.apps).map(drop)
 }
 
+/// Those beside the one that it runs.
 fn commands(field: &str, app: &App) -> Result<()> {
-    names::check_command(&format!("{field}.command"), &app.command)?;
     for (key, command) in [
         ("stop-command", &app.stop_command),
         ("reload-command", &app.reload_command),
