@@ -176,9 +176,10 @@ fn update() {
 }
 
 fn image() {
-    let run = br#"{"Entrypoint": ["/bin/main", "-a"], "Cmd": ["b c"], "Env": ["A=b"], "User": "app:5",
-        "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Volumes": {"/state": {}},
-        "StopSignal": "SIGUSR1", "Labels": {"org.opencontainers.image.version": "1.2",
+    let run = br#"{"Entrypoint": ["/bin/main", "-a"], "Cmd": ["b c"], "Env": ["A=b"],
+        "User": "app:5", "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Volumes": {"/state": {}}, "StopSignal": "SIGUSR1",
+        "Labels": {"org.opencontainers.image.version": "1.2",
         "org.opencontainers.image.title": "t", "org.opencontainers.image.description": "d"}}"#;
     let lower = [
         entry("bin/main", b"#!"),

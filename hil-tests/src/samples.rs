@@ -96,6 +96,14 @@ fn packed(name: &str, key: Option<&PrivateKey>) -> Result<Vec<u8>> {
     fs::read(&snap).map_err(file("read", snap))
 }
 
+/// The program of a package, built for the device.
+pub fn program(package: &str) -> Result<PathBuf> {
+    let mut cargo = image_builder::binaries::cargo()?;
+    cargo.args(["build", "--quiet", "--profile", "device", "--target", TARGET]);
+    child::run(cargo.args(["--package", package]))?;
+    Ok(paths::target().join(TARGET).join("device").join(package))
+}
+
 /// Folder of a sample app: its `snap` folder and its program, built for the device.
 fn folder(app: &str) -> Result<PathBuf> {
     static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
@@ -103,16 +111,13 @@ fn folder(app: &str) -> Result<PathBuf> {
     if let Some(folder) = made.get(app) {
         return Ok(folder.clone());
     }
-    let mut cargo = image_builder::binaries::cargo()?;
-    cargo.args(["build", "--quiet", "--profile", "device", "--package", app, "--target", TARGET]);
-    child::run(&mut cargo)?;
+    let built = program(app)?;
     let folder = paths::hil()?.join(format!("{app}-snap"));
     let _ = fs::remove_dir_all(&folder);
     let source = paths::work_tree().join("apps").join(app).join("snap");
     child::run(Command::new("cp").arg("-r").arg(source).arg(&folder))?;
     let programs = folder.join("bin");
     fs::create_dir_all(&programs).map_err(file("make", &programs))?;
-    let built = paths::target().join(TARGET).join("device").join(app);
     fs::copy(&built, programs.join(app)).map_err(file("copy", built))?;
     made.insert(app.into(), folder.clone());
     Ok(folder)

@@ -1,45 +1,34 @@
 //! What confinement costs an app: from the start to its first output, and the memory of what stays
-//! beside it, on this machine. The same static program, started
+//! beside it. The same static program, started in turns, so that what else the machine does meets
+//! all of them; the median counts:
 //!
-//! - by fork and exec alone, which nothing can be faster than;
-//! - by us, confined as appd confines an app: user, mount, pid, network, IPC, UTS and cgroup
-//!   namespaces, a root of its own, seccomp, Landlock, a cgroup, a reaper;
+//! - by fork and exec alone, and confined by us ([`starts`]), on this machine and on a gateway in
+//!   QEMU;
 //! - by `bwrap` with all its namespaces, which has neither seccomp nor a cgroup here;
 //! - by `crun` and `runc`, with the configuration that they make themselves.
-//!
-//! In turns, so that what else the machine does meets all of them; the median counts.
 
 use crate::child;
 use crate::error::{Error, Result, ensure, file};
-use crate::paths;
-use rustix::process::{Pid, Signal, WaitOptions};
-use sandbox::{
-    CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Stdio, profile, spawn,
-};
+use crate::gateway::Gateway;
+use crate::releases::{Releases, service};
+use crate::{limits, paths, provision};
+use image_builder::Outputs;
+use starts::{PROGRAM, SCRIPT, Started, median};
 use std::fs;
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio as Pipe};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Starts of each.
+/// Starts of each, here and on a gateway.
 const ROUNDS: usize = 41;
+const ROUNDS_THERE: usize = 21;
 /// The program: Debian's, static.
 const BUSYBOX: &str = "/bin/busybox";
-/// It says that it is up, and waits.
-const SCRIPT: [&str; 3] = ["sh", "-c", "echo up; exec sleep 1000"];
-/// User of the confined program, here and there.
-const USER: Identity = Identity { uid: 1000, gid: 1000 };
-const RANGE: u32 = 0x4400_0000;
-/// Time for what a start leaves to be done, before memory is read.
-const SETTLE: Duration = Duration::from_millis(200);
-/// What counts as the app itself.
-const APP: [&str; 3] = ["busybox", "sh", "sleep"];
+/// What the gateway's figures begin with.
+const FIGURES: &str = "starts: plain ";
 
-/// A way to start it.
-type Starter = fn(&Place) -> Result<Started>;
+/// A way to start it; and what is to be run when it has been killed.
+type Starter = fn(&Place) -> Result<(Started, Option<Command>)>;
 
 /// Ways by name.
 const WAYS: [(&str, Starter); 5] = [
@@ -56,14 +45,6 @@ struct Place {
     cgroup: PathBuf,
 }
 
-/// A program that said that it is up.
-struct Started {
-    pid: i32,
-    took: Duration,
-    /// To be run when it has been killed.
-    after: Option<Command>,
-}
-
 /// Starts all of them, prints the table.
 pub fn run() -> Result {
     let place = Place::new()?;
@@ -76,13 +57,15 @@ pub fn run() -> Result {
                 continue;
             }
             match start(&place) {
-                Ok(started) => {
+                Ok((started, after)) => {
                     times[index].push(started.took);
                     if round == 0 {
-                        std::thread::sleep(SETTLE);
-                        memory[index] = Some(beside(started.pid)?);
+                        memory[index] = Some(started.beside().map_err(failed)?);
                     }
-                    end(started);
+                    started.end();
+                    if let Some(mut after) = after {
+                        let _ = after.stdout(Pipe::null()).stderr(Pipe::null()).status();
+                    }
                 }
                 Err(error) => failures[index] = Some(error.to_string()),
             }
@@ -90,14 +73,61 @@ pub fn run() -> Result {
     }
     let _ = fs::remove_dir(&place.cgroup);
     print(&mut times, &memory, &failures);
+    on_a_gateway()
+}
+
+fn failed(cause: std::io::Error) -> Error {
+    Error::Story(format!("start: {cause}"))
+}
+
+/// The same by fork and exec and by us, on a booted gateway.
+fn on_a_gateway() -> Result {
+    let releases = Releases::get()?;
+    let program = crate::samples::program("starts")?;
+    let release = releases.build(|spec| {
+        let words = format!("/bin/busybox /run/starts /sys/fs/cgroup/starts {ROUNDS_THERE}");
+        let overlay = service("starts", &format!("exec /bin/starts {words}"))?;
+        let to = overlay.join("bin/starts");
+        fs::copy(&program, &to).map_err(file("copy", &program))?;
+        spec.version = "1.0.0-starts".into();
+        spec.overlays.push(overlay);
+        spec.outputs = Outputs::Image;
+        Ok(())
+    })?;
+    let config = provision::stand_alone("bench-app");
+    let mut gateway = Gateway::new("bench-app", &release, &config)?;
+    gateway.power_on()?;
+    gateway.wait_healthy()?;
+    let end = std::time::Instant::now() + limits::BOOT;
+    let line = loop {
+        let log = gateway.ok("system logs scripted")?;
+        if let Some(line) = log.lines().find(|line| line.contains("starts: ")) {
+            break line.to_string();
+        }
+        ensure(std::time::Instant::now() < end, || format!("no figures: {log}"))?;
+        std::thread::sleep(limits::POLL);
+    };
+    let figures: Vec<f64> = line
+        .split(|c: char| !c.is_ascii_digit())
+        .rev()
+        .filter_map(|word| word.parse().ok())
+        .take(3)
+        .collect();
+    let ([beside, ours, plain], true) = (figures.as_slice(), line.contains(FIGURES)) else {
+        return Err(Error::Story(format!("no figures: {line}")));
+    };
+    println!("\non a gateway in QEMU (raspi3b):\n");
+    println!("| | start to first output, ms | ratio | memory beside the app, KiB |");
+    println!("|---|---|---|---|");
+    println!("| fork, exec | {:.2} | 1.00 | 0 |", plain / 1e3);
+    println!("| ours | {:.2} | {:.2} | {beside} |", ours / 1e3, ours / plain);
     Ok(())
 }
 
 fn print(times: &mut [Vec<Duration>], memory: &[Option<u64>], failures: &[Option<String>]) {
     let mut medians = Vec::new();
     for times in times.iter_mut() {
-        times.sort();
-        medians.push(times.get(times.len() / 2).copied());
+        medians.push(median(times));
     }
     let floor = medians[0].unwrap_or_default().as_secs_f64();
     println!("\n| | start to first output, ms | ratio | memory beside the app, KiB |");
@@ -124,16 +154,7 @@ impl Place {
         let _ = fs::remove_dir_all(&folder);
         for bundle in ["crun", "runc"] {
             let root = folder.join(bundle).join("rootfs");
-            for name in ["bin", "proc", "dev", "sys", "tmp", "run", "etc"] {
-                let path = root.join(name);
-                fs::create_dir_all(&path).map_err(file("make", path))?;
-            }
-            let program = root.join("bin/busybox");
-            fs::copy(BUSYBOX, &program).map_err(file("copy", program))?;
-            for name in ["sh", "sleep"] {
-                let path = root.join("bin").join(name);
-                symlink("busybox", &path).map_err(file("link", path))?;
-            }
+            starts::make_root(&root, Path::new(BUSYBOX)).map_err(file("fill", &root))?;
             // One that is not installed fails when it is to start something.
             let _ = make_bundle(bundle, &folder.join(bundle));
         }
@@ -160,36 +181,21 @@ fn make_bundle(tool: &str, folder: &Path) -> Result {
     let wrong = |error: serde_json::Error| Error::Story(format!("{}: {error}", path.display()));
     let mut config: serde_json::Value = serde_json::from_str(&text).map_err(wrong)?;
     config["process"]["terminal"] = false.into();
-    config["process"]["args"] =
-        std::iter::once("/bin/busybox").chain(SCRIPT).collect::<Vec<_>>().into();
+    config["process"]["args"] = std::iter::once(PROGRAM).chain(SCRIPT).collect::<Vec<_>>().into();
     fs::write(&path, config.to_string()).map_err(file("write", path))
 }
 
-/// Starts a command and waits for its first output.
-fn timed(command: &mut Command, after: Option<Command>) -> Result<Started> {
+fn timed(command: &mut Command, after: Option<Command>) -> Result<(Started, Option<Command>)> {
     let line = format!("{command:?}");
-    let failed = |how: String| Error::Command { line: line.clone(), how };
-    command.stdin(Pipe::null()).stdout(Pipe::piped()).stderr(Pipe::piped());
-    let began = Instant::now();
-    let mut child = command.spawn().map_err(|e| failed(format!("did not start: {e}")))?;
-    let mut output = child.stdout.take().ok_or_else(|| failed("has no output".into()))?;
-    let mut bytes = [0; 3];
-    if output.read_exact(&mut bytes).is_err() {
-        let mut said = String::new();
-        if let Some(mut errors) = child.stderr.take() {
-            let _ = errors.read_to_string(&mut said);
-        }
-        return Err(failed(said.trim().into()));
-    }
-    let took = began.elapsed();
-    Ok(Started { pid: i32::try_from(child.id()).unwrap_or_default(), took, after })
+    let failed = |cause: std::io::Error| Error::Command { line, how: cause.to_string() };
+    starts::timed(command).map(|started| (started, after)).map_err(failed)
 }
 
-fn plain(_: &Place) -> Result<Started> {
-    timed(Command::new(BUSYBOX).args(SCRIPT), None)
+fn plain(_: &Place) -> Result<(Started, Option<Command>)> {
+    starts::plain(Path::new(BUSYBOX)).map(|started| (started, None)).map_err(failed)
 }
 
-fn bwrap(place: &Place) -> Result<Started> {
+fn bwrap(place: &Place) -> Result<(Started, Option<Command>)> {
     let mut command = Command::new("bwrap");
     command.args(["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
     command.arg("--ro-bind").arg(place.root()).arg("/");
@@ -197,15 +203,15 @@ fn bwrap(place: &Place) -> Result<Started> {
     timed(command.args(["--", "/bin/busybox"]).args(SCRIPT), None)
 }
 
-fn crun(place: &Place) -> Result<Started> {
+fn crun(place: &Place) -> Result<(Started, Option<Command>)> {
     container("crun", &["--cgroup-manager=disabled"], place)
 }
 
-fn runc(place: &Place) -> Result<Started> {
+fn runc(place: &Place) -> Result<(Started, Option<Command>)> {
     container("runc", &[], place)
 }
 
-fn container(tool: &str, options: &[&str], place: &Place) -> Result<Started> {
+fn container(tool: &str, options: &[&str], place: &Place) -> Result<(Started, Option<Command>)> {
     let (state, name) = (place.folder.join(format!("{tool}-state")), "bench-app");
     let command = |words: &[&str]| {
         let mut command = Command::new(tool);
@@ -217,84 +223,7 @@ fn container(tool: &str, options: &[&str], place: &Place) -> Result<Started> {
     timed(&mut command(&["run", name]), Some(delete))
 }
 
-fn ours(place: &Place) -> Result<Started> {
-    let failed = |error: sandbox::Error| Error::Story(format!("ours: {error}"));
-    let mut confinement = Confinement::app(place.root(), USER, IdMap::range(RANGE), &profile::APP);
-    let root = Identity { uid: 0, gid: 0 };
-    let tmpfs = |target: &str| Mount::Tmpfs {
-        target: target.into(),
-        size: 16 << 20,
-        mode: 0o1777,
-        owner: root,
-    };
-    confinement.mounts = vec![Mount::Proc, Mount::Dev, tmpfs("/tmp"), tmpfs("/run")];
-    confinement.hostname = Some("bench".into());
-    confinement.cgroup =
-        Some(CgroupPlace { path: place.cgroup.clone(), limits: Limits::default() });
-    let pipe = |e| Error::Story(format!("ours: make a pipe: {e}"));
-    let (mut reader, writer) = std::io::pipe().map_err(pipe)?;
-    let mut process = Process::new("/bin/busybox");
-    process.args = SCRIPT.map(Into::into).to_vec();
-    process.stdout = Stdio::Fd(writer.as_fd());
-    let began = Instant::now();
-    let spawned = spawn(&confinement, &process).map_err(failed)?;
-    let mut bytes = [0; 3];
-    reader.read_exact(&mut bytes).map_err(pipe)?;
-    let took = began.elapsed();
-    Ok(Started { pid: spawned.pid.as_raw_pid(), took, after: None })
-}
-
-/// Processes of ours below `pid`, itself among them.
-fn family(pid: i32) -> Vec<i32> {
-    let parent = |pid: &i32| -> Option<i32> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-    };
-    let all: Vec<i32> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    let mut family = vec![pid];
-    let mut at = 0;
-    while let Some(of) = family.get(at).copied() {
-        family.extend(all.iter().filter(|pid| parent(pid) == Some(of)));
-        at += 1;
-    }
-    family
-}
-
-/// Proportional set size in KiB of everything that stays beside the app itself.
-fn beside(pid: i32) -> Result<u64> {
-    let mut sum = 0;
-    for pid in family(pid) {
-        let path = PathBuf::from(format!("/proc/{pid}"));
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-        let is_app = fs::read_link(path.join("exe")).is_ok_and(|exe| exe.ends_with("busybox"));
-        if is_app && APP.contains(&name.trim()) {
-            continue;
-        }
-        let rollup = path.join("smaps_rollup");
-        let text = fs::read_to_string(&rollup).map_err(file("read", rollup))?;
-        let pss = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib = pss.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
-        sum += kib.unwrap_or(0);
-    }
-    Ok(sum)
-}
-
-/// Ends all of it, and waits for what is our own child.
-fn end(started: Started) {
-    for pid in family(started.pid) {
-        if let Some(pid) = Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-    }
-    if let Some(pid) = Pid::from_raw(started.pid) {
-        let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
-    }
-    if let Some(mut after) = started.after {
-        let _ = after.stdout(Pipe::null()).stderr(Pipe::null()).status();
-    }
+fn ours(place: &Place) -> Result<(Started, Option<Command>)> {
+    let started = starts::ours(&place.root(), &place.cgroup);
+    started.map(|started| (started, None)).map_err(failed)
 }
