@@ -10,6 +10,7 @@ use crate::{
     network::Network,
     paths::Paths,
     service::NOTIFY_INSIDE,
+    state::{FIRST_UID, LAST_UID},
 };
 use oci::process::ImageProcess;
 use protocol::{control::APP_SOCKET, quota::Quota};
@@ -22,6 +23,9 @@ use std::{
     rc::Rc,
 };
 
+/// Where the ranges of ids begin that snaps have beside their user.
+const OTHERS: u32 = 1 << 20;
+const _: () = assert!((LAST_UID - FIRST_UID) as u64 * 65_536 + (2 << 20) < u32::MAX as u64);
 /// Memory of one service in bytes.
 const MEMORY_MAX: u64 = 128 << 20;
 /// Processes and threads of one service.
@@ -47,6 +51,8 @@ pub struct Place {
     pub missing: Vec<&'static str>,
     /// Bounds of the snap as a whole.
     pub quota: Quota,
+    /// Those of them that a person set, in place of what each service is bounded to without.
+    pub freed: Quota,
     /// What its services say who they are with.
     pub cookie: String,
     /// The files of its base, which are its root; absent: its own are.
@@ -107,7 +113,7 @@ pub fn confinement(
 ) -> Result<(Confinement, Vec<OwnedFd>)> {
     let mount = paths.mount(&snap.name, place.revision);
     let identity = Identity { uid: inside_uid(snap, place), gid: inside_uid(snap, place) };
-    let ids = IdMap { inside: identity.uid, outside: place.uid, count: 1 };
+    let ids = IdMap::one(identity.uid, place.uid, others(place.uid));
     let root = place.base.as_ref().unwrap_or(&mount);
     let mut confinement = Confinement::app(root, identity, ids, &profile::APP);
     confinement.hostname = Some(snap.name.clone());
@@ -137,10 +143,9 @@ pub fn confinement(
     confinement.cgroup = Some(CgroupPlace {
         path: paths.service_cgroup(service),
         limits: Limits {
-            // A quota of the snap takes the place of what each service is bounded to without one.
-            memory_max: (unless_missing("memory") && place.quota.memory.is_none())
+            memory_max: (unless_missing("memory") && place.freed.memory.is_none())
                 .then_some(MEMORY_MAX),
-            pids_max: (unless_missing("pids") && place.quota.threads.is_none()).then_some(PIDS_MAX),
+            pids_max: (unless_missing("pids") && place.freed.threads.is_none()).then_some(PIDS_MAX),
             cpu_weight: unless_missing("cpu").then_some(CPU_WEIGHT),
             ..Limits::default()
         },
@@ -169,6 +174,12 @@ fn shared(paths: &Paths, snap: &Snap, granted: &[Granted]) -> Vec<Mount> {
         mounts.push(Mount::Live { source: paths.media(), target: media::INSIDE.into() });
     }
     mounts
+}
+
+/// First id on the device of those that a snap has beside its own user's: a range for each snap,
+/// above all users.
+fn others(uid: u32) -> u32 {
+    OTHERS + (uid - FIRST_UID) * IdMap::RANGE
 }
 
 /// The snap's one user as the app itself sees it: the same number as outside, or the one that its

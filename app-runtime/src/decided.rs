@@ -122,8 +122,12 @@ impl Manager {
         let names = state.snaps.keys().filter(|snap| name.is_none_or(|name| name == *snap));
         let all = names.map(|snap| {
             let used = cgroup::usage(&self.paths.snap_cgroup(snap));
-            let own = self.snap(snap).map(|snap| snap.quota.clone()).unwrap_or_default();
-            let quota = state.settings_of(snap).quota.or(&own);
+            let settings = state.settings_of(snap);
+            let quota = match self.snap(snap) {
+                Some(snap) => settings.quota_of(&snap),
+                // What a snap says itself is not known while it is not there.
+                None => settings.quota,
+            };
             QuotaInfo { snap: snap.clone(), quota, memory: used.memory, threads: used.pids }
         });
         Ok(all.filter(|info| name.is_some() || !info.quota.is_none()).collect())

@@ -202,8 +202,8 @@ impl Manager {
         self.state.borrow().snaps.get(name).is_some_and(|snap| snap.disabled)
     }
 
-    /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts stay;
-    /// init unmounts.
+    /// Stops all services, together: an orderly shutdown waits for the slowest only. Mounts end
+    /// with appd's mount namespace.
     pub async fn stop_all(&self) {
         let services: Vec<Rc<Service>> =
             self.running.borrow().values().flat_map(|r| r.services.clone()).collect();
@@ -275,6 +275,7 @@ impl Manager {
                 content: Vec::new(),
                 network: None,
                 quota: Quota::default(),
+                freed: settings.quota.clone(),
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
                     Role::Alone | Role::Base => None,
@@ -293,7 +294,7 @@ impl Manager {
         let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
         let network = self.network_of(&snap, &granted, place.uid)?;
         let content = self.offers(&snap, &settings);
-        let quota = settings.quota.clone().or(&snap.quota);
+        let quota = settings.quota_of(&snap);
         let place = Place { content, network, quota, ..place };
         quota::make(&self.paths, name, &place.quota)?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
@@ -365,7 +366,7 @@ impl Manager {
     pub(crate) fn hold_to_quotas(&self) {
         let state = self.state.borrow();
         for (name, running) in self.running.borrow_mut().iter_mut() {
-            let quota = state.settings_of(name).quota.or(&running.snap.quota);
+            let quota = state.settings_of(name).quota_of(&running.snap);
             if running.place.quota == quota {
                 continue;
             }

@@ -5,7 +5,10 @@
 //! edits are applied to what is there when it has ended, all of them or none; keys and sizes are
 //! bounded, whoever sets them.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    meta::Snap,
+};
 use protocol::quota::Quota;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +67,11 @@ pub enum Edit {
 }
 
 impl Settings {
+    /// What a person bounds a snap to, and where no person does what it bounds itself to.
+    pub fn quota_of(&self, snap: &Snap) -> Quota {
+        self.quota.clone().or(&snap.quota)
+    }
+
     /// Nothing was decided.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

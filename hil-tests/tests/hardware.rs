@@ -52,10 +52,19 @@ fn set_temperature(gateway: &mut Gateway, thousandths: i32) -> Result {
 }
 
 fn wait_log(gateway: &mut Gateway, app: &str, text: &str) -> Result<String> {
+    wait_times(gateway, &format!("logs {app} -n 200"), text, 1)
+}
+
+fn appd_says(gateway: &mut Gateway, text: &str) -> Result {
+    wait_times(gateway, "system logs appd", text, 1).map(drop)
+}
+
+/// Waits until a text was printed so often.
+fn wait_times(gateway: &mut Gateway, log: &str, text: &str, times: usize) -> Result<String> {
     let end = Instant::now() + limits::COMMAND;
     loop {
-        let log = gateway.ok(&format!("logs {app} -n 200"))?;
-        if log.contains(text) {
+        let log = gateway.ok(log)?;
+        if log.matches(text).count() >= times {
             return Ok(log);
         }
         ensure(Instant::now() < end, || format!("{text:?} is never in the log: {log}"))?;
@@ -116,15 +125,6 @@ fn blinks_a_line_and_reads_an_address(gateway: &mut Gateway) -> Result {
     blinks(gateway)
 }
 
-fn appd_says(gateway: &mut Gateway, text: &str) -> Result {
-    let end = Instant::now() + limits::COMMAND;
-    while !gateway.ok("system logs appd")?.contains(text) {
-        ensure(Instant::now() < end, || format!("appd never says {text:?}"))?;
-        thread::sleep(LOOK);
-    }
-    Ok(())
-}
-
 /// The meter says a line, and is told on how many sticks it is.
 fn kept(meter: &mut Line, line: u32, sticks: u32) -> Result {
     let answer = meter.ask(&line.to_string())?;
@@ -146,11 +146,15 @@ fn keeps_what_a_meter_says(gateway: &mut Gateway, wire: &Wire) -> Result {
     wait_log(gateway, "logger", "meter: listening")?;
     let mut meter = wire.take()?;
     kept(&mut meter, 1, 0)?;
+    gateway.expect("Attached SCSI", limits::COMMAND)?;
+    let log = gateway.ok("system logs appd")?;
+    ensure(!log.contains("media: "), || format!("mounted before anybody said so: {log}"))?;
 
     // Mounted once a person says so; and whenever one is plugged in from then on.
     gateway.ok("connect logger:removable-media")?;
     appd_says(gateway, "is /media/FIRST")?;
-    wait_log(gateway, "logger", "meter: listening")?;
+    // It was started anew.
+    wait_times(gateway, "logs logger -n 200", "meter: listening", 2)?;
     kept(&mut meter, 2, 1)?;
     second.plug(gateway)?;
     appd_says(gateway, "is /media/SECOND")?;

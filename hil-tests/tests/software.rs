@@ -2,7 +2,7 @@
 //! broker, a web server, a Python program and a shell, each confined, on one base.
 
 use hil::board::Board;
-use hil::error::{Error, ensure};
+use hil::error::ensure;
 use hil::gateway::Gateway;
 use hil::qemu::Network;
 use hil::releases::Releases;
@@ -92,19 +92,24 @@ fn debians_software_runs_confined() -> Result {
     // What the broker keeps outlives a restart.
     let port = broker.to_string();
     let message = ["-h", "127.0.0.1", "-p", &port, "-t", "a/b"];
-    child::run(Command::new("mosquitto_pub").args(message).args(["-r", "-q", "1", "-m", "kept"]))?;
+    let publish = ["-r", "-q", "1", "-m", "kept"];
+    repeated("mosquitto_pub", &[message.as_slice(), &publish].concat())?;
     gateway.ok("restart mosquitto")?;
     gateway.wait_service("mosquitto.mosquitto", "active")?;
-    let end = Instant::now() + limits::COMMAND;
-    loop {
-        let mut listen = Command::new("mosquitto_sub");
-        listen.args(message).args(["-C", "1", "-W", "5"]);
-        match child::run(&mut listen) {
-            Ok(heard) if heard.stdout == b"kept\n" => break,
-            Err(_) if Instant::now() < end => sleep(limits::POLL),
-            other => return Err(Error::Story(format!("the broker kept nothing: {other:?}"))),
-        }
-    }
+    let heard = repeated("mosquitto_sub", &[message.as_slice(), &["-C", "1", "-W", "5"]].concat())?;
+    ensure(heard == "kept\n", || format!("the broker kept {heard:?}"))?;
     gateway.refused("remove debian", "base of")?;
     gateway.power_off()
+}
+
+/// Runs a client until it succeeds: a service that was started need not listen yet.
+fn repeated(program: &str, words: &[&str]) -> Result<String> {
+    let end = Instant::now() + limits::COMMAND;
+    loop {
+        match child::run(Command::new(program).args(words)) {
+            Ok(output) => return Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => sleep(limits::POLL),
+        }
+    }
 }

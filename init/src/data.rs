@@ -189,9 +189,13 @@ pub fn with_boot_writable<T>(change: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// Unmounts /data and everything below it, then /boot; what is busy is made read-only.
+/// Unmounts /data and everything below it, then /boot. Read-only first: that is for the file system
+/// as a whole, which a mount namespace that is about to end may have mounted too.
 pub fn unmount_all() {
-    rustix::fs::sync();
+    // Nothing but these: a USB stick that is slow may take longer than the watchdog waits.
+    for at in [DATA, BOOT] {
+        let _ = fs::File::open(at).map(rustix::fs::syncfs);
+    }
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let below: Vec<&str> = mounts
         .lines()
@@ -205,11 +209,14 @@ pub fn unmount_all() {
         }
     }
     for at in [DATA, BOOT] {
-        if let Err(error) = unmount(at, UnmountFlags::empty())
-            && error != rustix::io::Errno::INVAL
-        {
-            kmsg::warning(&format!("unmount {at}: {error}"));
-            let _ = mount_remount(at, MountFlags::RDONLY, c"");
+        let read_only = mount_remount(at, MountFlags::RDONLY, c"");
+        let unmounted = unmount(at, UnmountFlags::empty());
+        for (what, result) in [("make read-only", read_only), ("unmount", unmounted)] {
+            match result {
+                // It was never mounted.
+                Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+                Err(error) => kmsg::warning(&format!("{what} {at}: {error}")),
+            }
         }
     }
     rustix::fs::sync();

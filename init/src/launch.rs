@@ -3,6 +3,7 @@
 use crate::{
     Error, Result, early,
     error::At,
+    kmsg,
     manifest::{Manifest, Output},
 };
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -65,9 +66,12 @@ pub fn launch(manifest: &Manifest) -> Result<Launched> {
 }
 
 fn start(manifest: &Manifest, confinement: &Confinement, process: &Process<'_>) -> Result<i32> {
-    sandbox::spawn(confinement, process)
-        .map(|spawned| spawned.pid.as_raw_nonzero().get())
-        .map_err(|error| Error::invalid(&manifest.name, error.to_string()))
+    let spawned = sandbox::spawn(confinement, process)
+        .map_err(|error| Error::invalid(&manifest.name, error.to_string()))?;
+    if let Some(report) = spawned.landlock.filter(|report| !report.missing.is_empty()) {
+        kmsg::warning(&format!("{}: {report}", manifest.name));
+    }
+    Ok(spawned.pid.as_raw_nonzero().get())
 }
 
 /// Only our end: the service's own must block, or it would lose output.

@@ -116,9 +116,13 @@ fn step(
 
 fn mount_step(op: &Op) -> Result<(), Errno> {
     match op {
-        Op::PrivateMounts => rustix::mount::mount_change(
-            c"/",
+        Op::PrivateMounts { below } => rustix::mount::mount_change(
+            below.as_c_str(),
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        ),
+        Op::FollowMounts => rustix::mount::mount_change(
+            c"/",
+            MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
         ),
         Op::FileSystem { kind, target, flags, options } => {
             rustix::mount::mount(*kind, target.as_c_str(), *kind, *flags, options.as_c_str())
@@ -139,10 +143,6 @@ fn mount_step(op: &Op) -> Result<(), Errno> {
             rustix::fs::CWD,
             target.as_c_str(),
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        ),
-        Op::Follow { target } => rustix::mount::mount_change(
-            target.as_c_str(),
-            MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
         ),
         Op::Attributes { target, set, clear, recursive } => {
             mount_attr::change(target, *set, *clear, *recursive)

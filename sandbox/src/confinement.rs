@@ -164,7 +164,8 @@ pub enum Mount {
     /// A directory of the caller's view with what is mounted below it, now and whenever later: it
     /// is there when the caller mounts it, and gone when the caller unmounts it. The mounts
     /// themselves say what may be done, except that no program in them is executed. In the caller's
-    /// view it must be a mount point that is shared (`mount_namespaces(7)`).
+    /// view it must be a mount point that is shared (`mount_namespaces(7)`). Only with
+    /// [`Root::Directory`]; mounted after all others.
     Live {
         /// Path in the caller's view.
         source: PathBuf,
@@ -259,7 +260,7 @@ impl Namespaces {
 }
 
 /// User and group ids of a user namespace: `count` ids from `inside` on are, for the rest of the
-/// machine, those from `outside` on. All others do not exist in it.
+/// machine, those from `outside` on. All but these and the `others` do not exist in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdMap {
     /// First id as the process sees it.
@@ -268,6 +269,8 @@ pub struct IdMap {
     pub outside: u32,
     /// How many.
     pub count: u32,
+    /// What the ids up to 65535 beside them are for everybody else, from 0 on: nobody there.
+    pub others: Option<u32>,
 }
 
 impl IdMap {
@@ -276,13 +279,34 @@ impl IdMap {
 
     /// The range of all ids up to 65535, which are `base` and up for everybody else.
     pub const fn range(base: u32) -> Self {
-        Self { inside: 0, outside: base, count: Self::RANGE }
+        Self { inside: 0, outside: base, count: Self::RANGE, others: None }
+    }
+
+    /// The id `inside`, which is `outside` for everybody else; with the rest of a range from `base`
+    /// on, so that a program finds the ids that it expects and none of them is anybody's.
+    pub const fn one(inside: u32, outside: u32, base: u32) -> Self {
+        Self { inside, outside, count: 1, others: Some(base) }
+    }
+
+    /// `inside outside count` of each part, as the kernel wants them.
+    pub(crate) fn parts(&self) -> Vec<[u32; 3]> {
+        let mut parts = vec![[self.inside, self.outside, self.count]];
+        if let Some(base) = self.others {
+            let below = self.inside.min(Self::RANGE);
+            let above = self.inside.saturating_add(self.count).min(Self::RANGE);
+            parts.push([0, base, below]);
+            parts.push([above, base.saturating_add(above), Self::RANGE - above]);
+        }
+        parts.retain(|[_, _, count]| *count > 0);
+        parts
     }
 
     /// What `id` of the process is for everybody else; `None` when it is not mapped.
     pub fn outside(&self, id: u32) -> Option<u32> {
-        let nth = id.checked_sub(self.inside).filter(|nth| *nth < self.count)?;
-        self.outside.checked_add(nth)
+        self.parts().into_iter().find_map(|[inside, outside, count]| {
+            let nth = id.checked_sub(inside).filter(|nth| *nth < count)?;
+            outside.checked_add(nth)
+        })
     }
 }
 

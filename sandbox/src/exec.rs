@@ -60,7 +60,7 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(result as i32).map(drop)
 }
 
-/// Closes everything but one; for the reaper, which talks to nobody else.
+/// Closes everything but one; for the reaper and for the helper that holds a user namespace.
 pub(crate) fn close_all_but(kept: Option<RawFd>) {
     let close = |first: u32, last: u32| {
         // SAFETY: plain numbers; nothing in this process uses another descriptor afterwards.

@@ -44,11 +44,11 @@ pub(crate) enum Op {
     /// Enters the network namespace that the descriptor refers to.
     Network(Arc<OwnedFd>),
     /// No mount made here is seen by the caller, and none of the caller's is seen here later.
-    PrivateMounts,
-    /// What the caller mounts below the original is mounted here too, and not the other way.
-    Follow {
-        target: CString,
+    PrivateMounts {
+        below: CString,
     },
+    /// What the caller mounts and shares is mounted here too, and not the other way.
+    FollowMounts,
     FileSystem {
         kind: &'static std::ffi::CStr,
         target: CString,

@@ -10,7 +10,7 @@ use crate::{
     clone::{Side, exit_now, fork_into},
     confinement::{IdMap, Identity},
     error::{Context, Error, Result},
-    signals,
+    exec, signals,
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -20,7 +20,7 @@ use rustix::{
 };
 use std::{
     fs,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 /// How many user namespaces may be made inside; the file is the one of the opener's namespace.
@@ -36,7 +36,6 @@ pub(crate) fn create(map: IdMap, identity: Identity) -> Result<OwnedFd> {
     let blocked = signals::block_all();
     let forked = fork_into(libc::CLONE_NEWUSER as u64, None);
     if let Ok(Side::Child) = forked {
-        drop(go);
         exit_now(hold(wait.as_fd()));
     }
     drop((blocked, wait));
@@ -58,17 +57,25 @@ pub(crate) fn create(map: IdMap, identity: Identity) -> Result<OwnedFd> {
 
 /// What the kernel would refuse without saying why, and what nobody should want.
 fn check(map: IdMap, identity: Identity) -> Result<()> {
-    let IdMap { inside, outside, count } = map;
+    let IdMap { inside, outside, count, others } = map;
     let refuse = |why: &str| {
         let what = format!("ids {inside} to {outside}, {count} of them");
         Err(Error::Invalid { what, why: why.into() })
     };
     // The last number of all means "no id".
     let fits = |first: u32| first.checked_add(count).is_some();
+    let beside = |base: u32| {
+        let end = base.checked_add(IdMap::RANGE);
+        base != 0 && end.is_some_and(|end| outside >= end || outside.saturating_add(count) <= base)
+    };
     match map {
         _ if count == 0 => refuse("an empty range"),
         _ if outside == 0 => refuse("user 0 of the machine is not given away"),
         _ if !fits(inside) || !fits(outside) => refuse("the range ends past the last id"),
+        _ if !others.is_none_or(beside) => refuse(&format!(
+            "the others, from {} on, are no range beside them",
+            others.unwrap_or(0)
+        )),
         _ => [("user", identity.uid), ("group", identity.gid)].into_iter().try_for_each(
             |(what, id)| match map.outside(id) {
                 Some(_) if id != 0 => Ok(()),
@@ -88,10 +95,11 @@ fn check(map: IdMap, identity: Identity) -> Result<()> {
 /// From outside, while the helper waits: the maps, and the descriptor.
 fn fill(pid: Pid, map: IdMap) -> Result<OwnedFd> {
     let directory = format!("/proc/{}", pid.as_raw_nonzero());
-    let line = format!("{} {} {}", map.inside, map.outside, map.count);
-    for (name, text) in [("setgroups", "deny"), ("gid_map", &line), ("uid_map", &line)] {
+    let lines = map.parts().into_iter().map(|part| part.map(|id| id.to_string()).join(" "));
+    let lines = lines.collect::<Vec<String>>().join("\n");
+    for (name, text) in [("setgroups", "deny"), ("gid_map", &lines), ("uid_map", &lines)] {
         let path = format!("{directory}/{name}");
-        fs::write(&path, text).context("write", format_args!("{line:?} to {path}"))?;
+        fs::write(&path, text).context("write", format_args!("{text:?} to {path}"))?;
     }
     let path = format!("{directory}/ns/user");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -99,7 +107,11 @@ fn fill(pid: Pid, map: IdMap) -> Result<OwnedFd> {
 }
 
 /// The helper's life: waits for the end of the pipe, takes the right to nest, ends with the errno.
+///
+/// It keeps nothing else open: its own end of the pipe would keep it waiting, and that of a helper
+/// which another thread makes at the same time would keep both waiting for each other.
 fn hold(wait: BorrowedFd<'_>) -> i32 {
+    exec::close_all_but(Some(wait.as_raw_fd()));
     while rustix::io::read(wait, &mut [0]) == Err(Errno::INTR) {}
     let limit = rustix::fs::open(NESTED, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     match limit.and_then(|file| rustix::io::write(&file, b"0")) {

@@ -62,7 +62,11 @@ pub(crate) fn build(confinement: &Confinement, list: &mut Steps) -> Result<()> {
     for mount in &confinement.mounts {
         check_target(mount)?;
     }
-    list.push("make private", "mounts", Op::PrivateMounts);
+    let live = confinement.mounts.iter().any(|mount| matches!(mount, Mount::Live { .. }));
+    match &confinement.root {
+        Root::Directory(_) if live => list.push("follow", "mounts", Op::FollowMounts),
+        _ => make_private(list, Path::new("/"))?,
+    }
     match &confinement.root {
         Root::Host => host(confinement, list),
         Root::Directory(directory) => directory_root(directory, confinement, list),
@@ -114,6 +118,12 @@ fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
         match mount {
             Mount::Writable(_) => {}
             Mount::Hide(path) => hide(list, path, path)?,
+            Mount::Live { target, .. } => {
+                return Err(Error::Invalid {
+                    what: format!("mount {}", target.display()),
+                    why: "only a root of its own has live ones".into(),
+                });
+            }
             other => put(list, Path::new("/"), other, confinement.namespaces.ipc)?,
         }
     }
@@ -139,6 +149,7 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         .collect::<Result<_>>()?;
     list.allow("/".into(), Access::LIST);
     let late = skeleton::build(directory, staging, &targets, list)?;
+    let mut live = Vec::new();
     for ((mount, late), (_, kind)) in confinement.mounts.iter().zip(late).zip(&targets) {
         let last = late.len().saturating_sub(1);
         for (nth, path) in late.iter().enumerate() {
@@ -147,8 +158,16 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
                 _ => make_directory(list, path, 0o755)?,
             }
         }
-        put(list, staging, mount, confinement.namespaces.ipc)?;
+        match mount {
+            Mount::Live { .. } => live.push(mount),
+            other => put(list, staging, other, confinement.namespaces.ipc)?,
+        }
     }
+    // Until here all followed the caller's mounts, so that what these get now is not missed.
+    if !live.is_empty() {
+        make_private(list, staging)?;
+    }
+    live.into_iter().try_for_each(|mount| put(list, staging, mount, false))?;
     attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
     list.push("change root to", directory.display(), Op::PivotRoot { root: c_path(staging)? });
     Ok(())
@@ -164,7 +183,7 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
             let directory = Kind::of(source)? == Kind::Directory;
             list.allow(seen, if directory { access } else { access.of_file() });
             if source.starts_with(DESCRIPTORS) {
-                attach(list, source, &at, false)?;
+                attach(list, source, &at)?;
             } else {
                 bind(list, source, &at, false)?;
             }
@@ -174,8 +193,8 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
         }
         Mount::Live { source, .. } => {
             list.allow(seen, Access::files(true, false));
-            attach(list, source, &at, true)?;
-            list.push("follow mounts of", source.display(), Op::Follow { target: c_path(&at)? });
+            // A bind of what follows the caller's mounts follows them, too.
+            bind(list, source, &at, true)?;
             attributes(list, &at, NO_SUID | NO_DEVICES | NO_EXECUTION, 0, true)?;
             // Nothing is made beside what is mounted.
             attributes(list, &at, READ_ONLY, 0, false)
@@ -282,10 +301,9 @@ pub(crate) fn bind(list: &mut Steps, source: &Path, at: &Path, recursive: bool) 
 }
 
 /// As a bind. The caller clones the mount of what it opened: from the mount namespace of the new
-/// process the kernel binds nothing of another one, and there its mounts are no longer shared.
-fn attach(list: &mut Steps, source: &Path, at: &Path, recursive: bool) -> Result<()> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+/// process the kernel binds nothing of another one.
+fn attach(list: &mut Steps, source: &Path, at: &Path) -> Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(CWD, source, flags).context("clone", source.display())?;
     let object = format!("{} on {}", source.display(), at.display());
     list.push("bind", object, Op::Attach { tree, target: c_path(at)? });
@@ -301,6 +319,11 @@ pub(crate) fn attributes(
 ) -> Result<()> {
     let op = Op::Attributes { target: c_path(at)?, set, clear, recursive };
     list.push("set flags of mount", at.display(), op);
+    Ok(())
+}
+
+fn make_private(list: &mut Steps, at: &Path) -> Result<()> {
+    list.push("make private", "mounts", Op::PrivateMounts { below: c_path(at)? });
     Ok(())
 }
 

@@ -29,7 +29,7 @@ struct Entry {
 
 /// Those of the directory `class` whose disk is on USB, or says that its medium can be taken out;
 /// without those on the disk `own`.
-pub fn removable(class: &Path, own: Option<Device>) -> BTreeSet<Block> {
+pub fn removable(class: &Path, own: Device) -> BTreeSet<Block> {
     let entries: Vec<Entry> = fs::read_dir(class)
         .into_iter()
         .flatten()
@@ -38,11 +38,11 @@ pub fn removable(class: &Path, own: Option<Device>) -> BTreeSet<Block> {
         .collect();
     let divided: BTreeSet<&Path> =
         entries.iter().filter(|e| e.partition).map(|e| e.disk.as_path()).collect();
-    let own = own.map(|own| own.to_string());
+    let own = own.to_string();
     entries
         .iter()
         .filter(|entry| !entry.empty && (entry.partition || !divided.contains(&*entry.disk)))
-        .filter(|entry| own.is_none() || read(&entry.disk, "dev") != own)
+        .filter(|entry| read(&entry.disk, "dev").is_some_and(|number| number != own))
         .filter(|entry| {
             is_on_usb(&entry.disk) || read(&entry.disk, "removable").as_deref() == Some("1")
         })
@@ -125,29 +125,31 @@ mod tests {
         root
     }
 
-    fn names(root: &tempfile::TempDir, own: Option<Device>) -> Vec<String> {
+    const CARD_NUMBER: Device = Device { major: 179, minor: 0 };
+
+    fn names(root: &tempfile::TempDir, own: Device) -> Vec<String> {
         let found = removable(&root.path().join("class"), own);
         found.into_iter().map(|block| block.name).collect()
     }
 
     #[test]
     fn partitions_and_undivided_disks_on_usb_are_media() {
-        assert_eq!(names(&tree(), None), ["sda1", "sda2", "sdb", "sr0"]);
+        assert_eq!(names(&tree(), CARD_NUMBER), ["sda1", "sda2", "sdb", "sr0"]);
     }
 
     #[test]
     fn what_the_device_runs_from_is_none() {
         let own = Device { major: 8, minor: 0 };
-        assert_eq!(names(&tree(), Some(own)), ["sdb", "sr0"]);
+        assert_eq!(names(&tree(), own), ["sdb", "sr0"]);
     }
 
     #[test]
     fn another_disk_in_the_same_place_is_another_one() {
         let root = tree();
         let class = root.path().join("class");
-        let before = removable(&class, None);
+        let before = removable(&class, CARD_NUMBER);
         fs::write(root.path().join("devices").join(WHOLE).join("diskseq"), "77\n").unwrap();
-        let after = removable(&class, None);
+        let after = removable(&class, CARD_NUMBER);
         let stayed: Vec<&str> = after.intersection(&before).map(|b| b.name.as_str()).collect();
         assert_eq!(stayed, ["sda1", "sda2", "sr0"]);
     }

@@ -14,8 +14,8 @@ const LABEL: usize = 11;
 /// What tools write who were given no label.
 const NONE: &str = "NO NAME";
 
-/// The label as the name of a folder, or the volume's number as others show it, `1A2B-3C4D`;
-/// `None`: it is not FAT.
+/// The label that is in the sector as the name of a folder, or the volume's number as others show
+/// it, `1A2B-3C4D`; `None`: it is not FAT.
 pub fn name(sector: &[u8; SECTOR]) -> Option<String> {
     let (at, signature) = SIGNATURE;
     if sector[at..] != signature {
@@ -26,7 +26,7 @@ pub fn name(sector: &[u8; SECTOR]) -> Option<String> {
     let label = &sector[number + 4..][..LABEL];
     let plain = |byte: &u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(*byte),
-        b' ' => ' ',
+        b' ' | 0 => ' ',
         _ => '_',
     };
     let label: String = label.iter().map(plain).collect();

@@ -43,6 +43,11 @@ const BURST: Duration = Duration::from_millis(200);
 /// be pulled out at any time; chmod(2) has no effect, and is no error.
 const OPTIONS: &std::ffi::CStr = c"umask=0,flush,quiet,utf8";
 
+/// Of the folder with the media: nothing but mount points.
+const FOLDER: &std::ffi::CStr = c"mode=755,size=64k,nr_inodes=64";
+/// Most media at once; a stick can claim to have many partitions.
+const MOST: usize = 16;
+
 /// Makes appd's mount namespace its own: what it mounts is no business of other services.
 pub fn keep_mounts_apart() -> Result<()> {
     #[expect(deprecated, reason = "the safe form exists only in a newer rustix")]
@@ -52,11 +57,14 @@ pub fn keep_mounts_apart() -> Result<()> {
     rustix::mount::mount_change("/", private).context("make private", "mounts")
 }
 
-/// Makes the folder that apps follow, in which media are mounted.
+/// Makes the folder that apps follow, in which media are mounted; in memory, so that the folders of
+/// media end with the mount namespace as their mounts do.
 pub fn prepare(paths: &Paths) -> Result<()> {
     let folder = paths.media();
     fs::create_dir_all(&folder).at("make directory", &folder)?;
-    rustix::mount::mount_bind(&folder, &folder).at("mount", &folder)?;
+    let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+    let mounted = rustix::mount::mount("media", &folder, "tmpfs", flags, Some(FOLDER));
+    mounted.at("mount", &folder)?;
     rustix::mount::mount_change(&folder, MountPropagationFlags::SHARED).at("share", &folder)
 }
 
@@ -65,7 +73,7 @@ pub async fn follow(manager: Rc<Manager>) {
     let mut media = Media::default();
     loop {
         if !manager.wants_media() {
-            media.take_all(&manager.paths);
+            media = media.taken_away(manager.paths.clone()).await;
             manager.media.notified().await;
             continue;
         }
@@ -92,20 +100,33 @@ pub async fn follow(manager: Rc<Manager>) {
 struct Media(BTreeMap<Block, Option<String>>);
 
 impl Media {
-    /// Looks, on a thread of its own: a medium may be slow.
-    async fn looked(mut self, paths: Paths) -> Self {
-        let looked = blocking(move || {
-            self.look(&paths);
+    /// Looks for what came and went.
+    async fn looked(self, paths: Paths) -> Self {
+        self.aside(move |media| media.look(&paths)).await
+    }
+
+    async fn taken_away(self, paths: Paths) -> Self {
+        self.aside(move |media| media.take_all(&paths)).await
+    }
+
+    /// On a thread of its own: a medium may be slow.
+    async fn aside(mut self, work: impl FnOnce(&mut Self) + Send + 'static) -> Self {
+        let done = blocking(move || {
+            work(&mut self);
             Ok(self)
         });
-        looked.await.unwrap_or_else(|error| {
+        done.await.unwrap_or_else(|error| {
             eprintln!("media: {error}");
             Self::default()
         })
     }
 
     fn look(&mut self, paths: &Paths) {
-        let own = sandbox::cgroup::disk_below(&paths.snaps()).ok();
+        // Where that cannot be told, everything might be the disk that the device runs from.
+        let own = match sandbox::cgroup::disk_below(&paths.snaps()) {
+            Ok(own) => own,
+            Err(error) => return eprintln!("media: none are mounted: {error}"),
+        };
         let found = blocks::removable(&paths.blocks(), own);
         let gone: Vec<Block> = self.0.keys().filter(|b| !found.contains(b)).cloned().collect();
         for block in gone {
@@ -115,10 +136,14 @@ impl Media {
             if self.0.contains_key(&block) {
                 continue;
             }
-            let name = self.mount(paths, &block).unwrap_or_else(|error| {
-                eprintln!("media: {}: {error}", block.name);
-                None
-            });
+            let name = match self.mount(paths, &block) {
+                Ok(name) => name,
+                // Tried again with the next event.
+                Err(error) => {
+                    eprintln!("media: {}: {error}", block.name);
+                    continue;
+                }
+            };
             match &name {
                 Some(name) => eprintln!("media: {} is {INSIDE}/{name}", block.name),
                 None => eprintln!("media: {} is left alone", block.name),
@@ -127,16 +152,21 @@ impl Media {
         }
     }
 
-    /// Mounts it under its name; `None`: it is not FAT.
+    /// Mounts it under its name; `None`: it is not FAT, or one too many.
     fn mount(&self, paths: &Paths, block: &Block) -> Result<Option<String>> {
         let device = Path::new("/dev").join(&block.name);
         let mut sector = [0; fat::SECTOR];
         let file = File::open(&device).at("open", &device)?;
         file.read_exact_at(&mut sector, 0).at("read", &device)?;
         drop(file);
-        let Some(name) = fat::name(&sector) else { return Ok(None) };
-        let taken = |name: &String| self.0.values().flatten().any(|other| other == name);
-        let name = if taken(&name) { format!("{name}-{}", block.name) } else { name };
+        let Some(mut name) = fat::name(&sector) else { return Ok(None) };
+        let taken: Vec<&String> = self.0.values().flatten().collect();
+        if taken.len() >= MOST {
+            return Ok(None);
+        }
+        while taken.contains(&&name) {
+            name = format!("{name}-{}", block.name);
+        }
         let target = paths.media().join(&name);
         fs::create_dir_all(&target).at("make directory", &target)?;
         let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;

@@ -33,6 +33,11 @@ fn an_app_sees_its_own_and_nothing_of_the_host() {
         ("busybox pwd", "/var/snap/alone/1"),
         ("busybox hostname", "alone"),
         ("busybox id -u", "20000"),
+        // A range of its own, in which it is one; no two snaps have an id of it in common.
+        (
+            "busybox awk '{print $1,$2,$3}' /proc/self/uid_map",
+            "20000 20000 1 0 1048576 20000 20001 1068577 45535",
+        ),
         ("busybox ls -A /var/snap/alone", "1 common"),
         ("busybox ls /proc/1/root 2>/dev/null || echo hidden", "hidden"),
         ("busybox awk 'NR>2{print $1}' /proc/net/dev", "lo:"),
@@ -53,9 +58,10 @@ fn an_app_sees_its_own_and_nothing_of_the_host() {
 #[test]
 fn two_snaps_have_two_users_and_do_not_see_each_other() {
     let bench = Bench::new();
-    let look = "busybox id -u; busybox ls /var/snap; busybox ls /snap";
-    assert_eq!(report(&bench, "one", "", look), ["20000", "one", "one"]);
-    assert_eq!(report(&bench, "two", "", look), ["20001", "two", "two"]);
+    let look = "busybox id -u; busybox ls /var/snap; busybox ls /snap; \
+                busybox awk 'NR==2{print $2}' /proc/self/uid_map";
+    assert_eq!(report(&bench, "one", "", look), ["20000", "one", "one", "1048576"]);
+    assert_eq!(report(&bench, "two", "", look), ["20001", "two", "two", "1114112"]);
 }
 
 #[test]

@@ -135,27 +135,33 @@ impl Apt {
     /// for tests, and in no image.
     pub fn closure(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
         let steps = Steps::new("packages", self.root.join("fetch.log"));
-        let get = || {
+        let install = |option: &str| {
             let mut command = self.command("apt-get");
-            command.args(["-q", "install", "--download-only", "--yes", "--no-install-recommends"]);
+            command.args(["-q", "install", option, "--yes", "--no-install-recommends"]);
             command.args(packages);
-            steps.run(&format!("fetching {}", packages.join(", ")), &mut command)
+            command
         };
+        let what = format!("fetching {}", packages.join(", "));
+        let get = || steps.run(&what, &mut install("--download-only"));
         // The lists may be older than what is on the mirror, or not there yet.
         if get().is_err() {
             steps
                 .run("reading the package lists", self.command("apt-get").args(["-q", "update"]))?;
             get()?;
         }
-        let mut uris = self.command("apt-get");
-        uris.args(["-qq", "install", "--print-uris", "--yes", "--no-install-recommends"]);
+        let mut uris = install("--print-uris");
         // What is there already is not listed: as if nothing were.
-        uris.args(["-o", "Dir::Cache::archives=/nonexistent"]).args(packages);
+        uris.args(["-q", "-o", "Dir::Cache::archives=/nonexistent"]);
         let output = uris.output().map_err(Error::file("start", "apt-get"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let archives = self.root.join("cache/archives");
-        let names = text.lines().filter_map(|line| line.split(' ').nth(1));
-        Ok(names.map(|name| archives.join(name)).collect())
+        let lines = text.lines().filter(|line| line.starts_with('\''));
+        let names = lines.filter_map(|line| line.split(' ').nth(1));
+        let files: Vec<PathBuf> = names.map(|name| archives.join(name)).collect();
+        match output.status.success() && !files.is_empty() {
+            true => Ok(files),
+            false => Err(failed(format!("{what}: apt-get lists no files: {}", output.status))),
+        }
     }
 
     /// Versions of the same series on the mirror, newest first.

@@ -107,11 +107,42 @@ fn no_user_namespace_can_be_made_in_it_even_without_a_filter() {
 fn a_single_id_that_is_the_same_on_both_sides_will_do() {
     let scene = Scene::new();
     let mut confinement = scene.app();
-    confinement.namespaces.user = Some(IdMap { inside: 77_777, outside: 77_777, count: 1 });
+    confinement.namespaces.user =
+        Some(IdMap { inside: 77_777, outside: 77_777, count: 1, others: None });
     confinement.identity = Identity { uid: 77_777, gid: 77_777 };
     let (text, code) =
         sh(&confinement, "busybox id -u; echo x > /tmp/x; busybox stat -c %u /tmp/x");
     assert_eq!((text.as_str(), code), ("77777\n77777\n", 0));
+}
+
+#[test]
+fn beside_its_own_id_there_are_the_others_of_a_range_which_nobody_has() {
+    let scene = Scene::new();
+    let mut confinement = scene.app();
+    let base = 0x4400_0000;
+    confinement.namespaces.user = Some(IdMap::one(APP.uid, 88_888, base));
+    let script = "busybox id -u; busybox awk '{print $1,$2,$3}' /proc/self/uid_map; \
+                  echo x > /tmp/x; busybox chown 5 /tmp/x 2>&1; busybox stat -c %u /tmp/x";
+    let (text, code) = sh(&confinement, script);
+    let above = APP.uid + 1;
+    let expected = format!(
+        "1234\n1234 88888 1\n0 {base} 1234\n{above} {} {}\n\
+         chown: /tmp/x: Operation not permitted\n1234\n",
+        base + above,
+        65_536 - above
+    );
+    assert_eq!((text, code), (expected, 0));
+}
+
+#[test]
+fn threads_that_start_at_the_same_time_do_not_wait_for_each_other() {
+    let scene = Scene::new();
+    let confinement = scene.app();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..25).for_each(|_| assert_eq!(sh(&confinement, ":").1, 0)));
+        }
+    });
 }
 
 #[test]
@@ -124,7 +155,9 @@ fn ordinary_programs_do_not_mind_that_their_files_are_nobodys() {
 #[test]
 fn maps_that_give_too_much_or_nothing_are_refused_with_the_reason() {
     let scene = Scene::new();
-    let ids = |inside, outside, count| IdMap { inside, outside, count };
+    let ids = |inside, outside, count| IdMap { inside, outside, count, others: None };
+    let others = |base| IdMap { others: Some(base), ..ids(9, 100_000, 1) };
+    let none = "ids 9 to 100000, 1 of them: the others, from";
     for (map, id, expected) in [
         (ids(0, 100_000, 0), 1, "ids 0 to 100000, 0 of them: an empty range"),
         (ids(0, 0, 9), 1, "ids 0 to 0, 9 of them: user 0 of the machine is not given away"),
@@ -140,6 +173,9 @@ fn maps_that_give_too_much_or_nothing_are_refused_with_the_reason() {
         ),
         (ids(0, 5, 9), 9, "user 9: not one of the 9 ids from 0 on"),
         (ids(10, 5, 9), 9, "user 9: not one of the 9 ids from 10 on"),
+        (others(0), 9, &format!("{none} 0 on, are no range beside them")),
+        (others(50_000), 9, &format!("{none} 50000 on, are no range beside them")),
+        (others(u32::MAX - 9), 9, &format!("{none} 4294967286 on, are no range beside them")),
         (ids(0, 5, 9), 0, "user 0: no program gets the first user of a user namespace"),
     ] {
         let mut confinement = scene.app();

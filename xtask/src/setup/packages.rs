@@ -83,7 +83,7 @@ pub const NEEDS: &[Need] = &[
         build("OpenSSL headers", "libssl-dev", "host tools of kernel and U-Boot"),
         Probe::Header("openssl/ssl.h"),
     ),
-    build("dtc", "device-tree-compiler", "device trees of the tests and of U-Boot"),
+    build("dtc", "device-tree-compiler", "device trees of images, tests and U-Boot"),
     build("xz", "xz-utils", "unpacks the kernel's source"),
     build("bzip2", "bzip2", "unpacks U-Boot's source"),
     build("xxd", "xxd", "puts the boot script into U-Boot"),
