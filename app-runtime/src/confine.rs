@@ -49,10 +49,9 @@ pub struct Place {
     /// Controllers that the machine lacks; their limits are not set, which appd's log tells at
     /// start.
     pub missing: Vec<&'static str>,
-    /// Bounds of the snap as a whole.
+    /// What a person bounds the snap as a whole to, in place of what each service is bounded to
+    /// without.
     pub quota: Quota,
-    /// Those of them that a person set, in place of what each service is bounded to without.
-    pub freed: Quota,
     /// What its services say who they are with.
     pub cookie: String,
     /// The files of its base, which are its root; absent: its own are.
@@ -143,9 +142,9 @@ pub fn confinement(
     confinement.cgroup = Some(CgroupPlace {
         path: paths.service_cgroup(service),
         limits: Limits {
-            memory_max: (unless_missing("memory") && place.freed.memory.is_none())
+            memory_max: (unless_missing("memory") && place.quota.memory.is_none())
                 .then_some(MEMORY_MAX),
-            pids_max: (unless_missing("pids") && place.freed.threads.is_none()).then_some(PIDS_MAX),
+            pids_max: (unless_missing("pids") && place.quota.threads.is_none()).then_some(PIDS_MAX),
             cpu_weight: unless_missing("cpu").then_some(CPU_WEIGHT),
             ..Limits::default()
         },

@@ -21,10 +21,7 @@ use crate::{
     transact::Abort,
     verify,
 };
-use protocol::{
-    control::{AppServiceStatus, SnapInfo},
-    quota::Quota,
-};
+use protocol::control::{AppServiceStatus, SnapInfo};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -274,8 +271,7 @@ impl Manager {
                 // Known once its snap.yaml is read.
                 content: Vec::new(),
                 network: None,
-                quota: Quota::default(),
-                freed: settings.quota.clone(),
+                quota: settings.quota.clone(),
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
                     Role::Alone | Role::Base => None,
@@ -294,9 +290,8 @@ impl Manager {
         let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
         let network = self.network_of(&snap, &granted, place.uid)?;
         let content = self.offers(&snap, &settings);
-        let quota = settings.quota_of(&snap);
-        let place = Place { content, network, quota, ..place };
-        quota::make(&self.paths, name, &place.quota)?;
+        let place = Place { content, network, ..place };
+        quota::make(&self.paths, name, &settings.quota_of(&snap))?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
         let mut tasks: Vec<JoinHandle<()>> =
             services.iter().map(|s| tokio::task::spawn_local(s.clone().supervise())).collect();
@@ -366,14 +361,15 @@ impl Manager {
     pub(crate) fn hold_to_quotas(&self) {
         let state = self.state.borrow();
         for (name, running) in self.running.borrow_mut().iter_mut() {
-            let quota = state.settings_of(name).quota_of(&running.snap);
-            if running.place.quota == quota {
+            let settings = state.settings_of(name);
+            if running.place.quota == settings.quota {
                 continue;
             }
-            if let Err(error) = quota::change(&self.paths, name, &quota) {
+            if let Err(error) = quota::change(&self.paths, name, &settings.quota_of(&running.snap))
+            {
                 eprintln!("{name}: {error}");
             }
-            running.place.quota = quota;
+            running.place.quota = settings.quota;
         }
     }
 

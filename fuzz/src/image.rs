@@ -9,17 +9,13 @@ use app_runtime::meta;
 use oci::archive::{Archive, Image};
 use oci::config::Execution;
 use oci::convert::{Wish, convert};
+use oci::digest::Digest;
 use oci::snap;
-use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::Path;
+use tar::Header;
 
 /// Bytes of a block of tar.
 const BLOCK: usize = 512;
-/// Where a header has the length of its file, and its check sum (POSIX.1, pax, "ustar Interchange
-/// Format").
-const SIZE: std::ops::Range<usize> = 124..136;
-const SUM: std::ops::Range<usize> = 148..156;
 /// Bytes that layers may have unpacked.
 const UNPACKED: u64 = 1 << 20;
 const MACHINE: &str = meta::ARCHITECTURE;
@@ -36,18 +32,16 @@ pub fn image(data: &[u8]) {
     let Some((kind, rest)) = mode(data) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("image.tar");
-    let parts = match kind {
-        0 => None,
-        _ => match parts(rest) {
-            Some(parts) => Some(parts),
-            None => return,
-        },
+    let (archive, run) = match kind {
+        0 => (rest.to_vec(), None),
+        _ => {
+            let Some(parts) = parts(rest) else { return };
+            (packed(&parts), Some(parts.run))
+        }
     };
-    let archive = parts.as_ref().map_or_else(|| rest.to_vec(), packed);
     std::fs::write(&file, archive).expect("a file");
     let Ok(mut archive) = Archive::open(&file) else { return };
     let Ok(image) = archive.image(MACHINE, None) else { return };
-    let run = parts.map(|parts| parts.run);
     converted(&archive, &image, run, folder.path());
 }
 
@@ -80,24 +74,20 @@ fn parts(data: &[u8]) -> Option<Parts<'_>> {
 /// A layer whose headers have the check sums that they should have.
 fn mended(mut layer: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
-    while let Some(header) = layer.get_mut(at..at + BLOCK) {
-        header[SUM].fill(b' ');
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        header[SUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let digits = std::str::from_utf8(&header[SIZE]).unwrap_or_default();
-        let size = usize::from_str_radix(digits.trim_matches([' ', '\0']), 8).unwrap_or(0);
-        at += BLOCK + size.min(layer.len()).next_multiple_of(BLOCK);
+    while let Some(block) = layer.get_mut(at..at + BLOCK) {
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(block);
+        header.set_cksum();
+        block.copy_from_slice(header.as_bytes());
+        let size = header.entry_size().unwrap_or(0).min(layer.len() as u64) as usize;
+        at += BLOCK + size.next_multiple_of(BLOCK);
     }
     layer
 }
 
 /// What `docker save` writes of it.
 fn packed(parts: &Parts<'_>) -> Vec<u8> {
-    let digest = |layer: &Vec<u8>| {
-        let hex: String = Sha256::digest(layer).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("\"sha256:{hex}\"")
-    };
-    let ids: Vec<String> = parts.layers.iter().map(digest).collect();
+    let ids = parts.layers.each_ref().map(|layer| format!("\"{}\"", Digest::of(layer)));
     let config = format!(
         "{{\"architecture\": \"{MACHINE}\", \"os\": \"linux\", \"config\": {},
            \"rootfs\": {{\"type\": \"layers\", \"diff_ids\": [{}]}}}}",
@@ -119,28 +109,14 @@ fn packed(parts: &Parts<'_>) -> Vec<u8> {
     archive
 }
 
-/// An ordinary file in a tar, as `tar` writes it.
+/// An ordinary file in a tar, without the end of one.
 pub fn entry(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut header = Vec::with_capacity(BLOCK);
-    let mut field = |text: &str, width: usize| {
-        let mut bytes = text.as_bytes().to_vec();
-        bytes.resize(width, 0);
-        header.write_all(&bytes).expect("memory");
-    };
-    field(name, 100);
-    for (text, width) in [("0000755", 8), ("0000000", 8), ("0000000", 8)] {
-        field(text, width);
-    }
-    field(&format!("{:011o}", bytes.len()), 12);
-    field("00000000000", 12);
-    field("", 8);
-    field("0", 1);
-    field("", 100);
-    field("ustar", 6);
-    field("00", 2);
-    field("", BLOCK - 265);
-    let mut entry = mended(header);
-    entry.extend(bytes);
+    let mut header = Header::new_ustar();
+    header.set_path(name).expect("a short name");
+    header.set_mode(0o755);
+    header.set_size(bytes.len() as u64);
+    header.set_cksum();
+    let mut entry = [header.as_bytes(), bytes].concat();
     entry.resize(entry.len().next_multiple_of(BLOCK), 0);
     entry
 }

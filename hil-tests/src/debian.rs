@@ -4,9 +4,10 @@
 use crate::child;
 use crate::error::{Result, file};
 use crate::paths;
-use crate::releases::Releases;
+use crate::releases::{Releases, put};
+use crate::samples::TIME;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,9 +19,6 @@ const PACKAGES: [&str; 4] = ["mosquitto", "nginx-light", "python3-minimal", "bus
 const LEFT_OUT: [&str; 6] = ["usr/share", "usr/include", "usr/games", "var", "run", "boot"];
 /// What the package `base-files` has on a system.
 const LINKS: [&str; 3] = ["bin", "lib", "sbin"];
-/// Unix seconds of all files of a packed snap: any constant serves.
-const TIME: u64 = 1_700_000_000;
-
 /// Packs the base, signed, into `folder`.
 pub fn base(releases: &Releases, folder: &Path) -> Result<PathBuf> {
     let packages = image_builder::sources::Cache::open()?.packages(&PACKAGES)?;
@@ -38,7 +36,7 @@ pub fn base(releases: &Releases, folder: &Path) -> Result<PathBuf> {
     let shell = tree.join("usr/bin/sh");
     symlink("busybox", &shell).map_err(file("make", shell))?;
     let yaml = format!("name: {BASE}\nversion: '13'\nsummary: Debian\ntype: base\n");
-    put(&tree, "meta/snap.yaml", &yaml, 0o644)?;
+    put(&tree, "meta/snap.yaml", yaml.as_bytes(), 0o644)?;
     pack(releases, folder, BASE)
 }
 
@@ -57,10 +55,10 @@ pub fn rider(
          apps:\n  {name}:\n    command: run\n    daemon: simple\n    plugs: [network-bind]\n\
          plugs:\n  network-bind:\n    ports: ['{ports}']\n"
     );
-    put(&tree, "meta/snap.yaml", &yaml, 0o644)?;
-    put(&tree, "run", &format!("#!/bin/sh\n{script}\n"), 0o755)?;
+    put(&tree, "meta/snap.yaml", yaml.as_bytes(), 0o644)?;
+    put(&tree, "run", format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755)?;
     for (path, text) in files {
-        put(&tree, path, text, 0o644)?;
+        put(&tree, path, text.as_bytes(), 0o644)?;
     }
     pack(releases, folder, name)
 }
@@ -70,15 +68,6 @@ fn empty(folder: &Path, name: &str) -> Result<PathBuf> {
     let _ = fs::remove_dir_all(&tree);
     fs::create_dir_all(&tree).map_err(file("make", &tree))?;
     Ok(tree)
-}
-
-fn put(tree: &Path, path: &str, text: &str, mode: u32) -> Result {
-    let path = tree.join(path);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(file("make", parent))?;
-    }
-    fs::write(&path, text).map_err(file("write", &path))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(file("chmod", path))
 }
 
 fn pack(releases: &Releases, folder: &Path, name: &str) -> Result<PathBuf> {

@@ -256,6 +256,26 @@ impl Gateway {
         Ok(answer.text)
     }
 
+    /// Repeats a command that must succeed until what it prints is as it should be; returns that.
+    pub fn until(
+        &mut self,
+        line: &str,
+        limit: Duration,
+        holds: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        let end = Instant::now() + limit;
+        loop {
+            let text = self.ok(line)?;
+            if holds(&text) {
+                return Ok(text);
+            }
+            ensure(Instant::now() < end, || {
+                format!("{}: `{line}` never printed what was waited for: {text}", self.name)
+            })?;
+            thread::sleep(limits::POLL);
+        }
+    }
+
     fn json<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
         let mut text = String::new();
         for _ in 0..JSON_ATTEMPTS {

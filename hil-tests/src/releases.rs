@@ -420,7 +420,8 @@ fn overlay(name: &str, fill: impl FnOnce(&Path) -> Result) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn put(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result {
+/// Writes a file below a folder, and the folders on the way to it.
+pub(crate) fn put(folder: &Path, name: &str, content: &[u8], mode: u32) -> Result {
     let path = folder.join(name);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(file("make", parent))?;

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 pub const APP: &str = "hello";
 
 /// Unix seconds of all files of a packed snap: any constant serves.
-const TIME: u64 = 1_700_000_000;
+pub(crate) const TIME: u64 = 1_700_000_000;
 /// What is left of the truncated snap: enough for its header, not for its content.
 const TORN_AT: usize = 8192;
 

@@ -61,15 +61,7 @@ fn appd_says(gateway: &mut Gateway, text: &str) -> Result {
 
 /// Waits until a text was printed so often.
 fn wait_times(gateway: &mut Gateway, log: &str, text: &str, times: usize) -> Result<String> {
-    let end = Instant::now() + limits::COMMAND;
-    loop {
-        let log = gateway.ok(log)?;
-        if log.matches(text).count() >= times {
-            return Ok(log);
-        }
-        ensure(Instant::now() < end, || format!("{text:?} is never in the log: {log}"))?;
-        thread::sleep(LOOK);
-    }
+    gateway.until(log, limits::COMMAND, |log| log.matches(text).count() >= times)
 }
 
 #[test]

@@ -73,12 +73,9 @@ fn debians_software_runs_confined() -> Result {
     let names = [debian::BASE, "mosquitto", "nginx", "snake"];
     let from = names.map(|name| server.address(&format!("{name}.snap"))).join(" ");
     gateway.ok(&format!("install --no-wait {from}"))?;
-    let end = Instant::now() + limits::UPDATE;
-    let under_way = |changes: &str| [" Do ", " Doing "].iter().any(|word| changes.contains(word));
-    while under_way(&gateway.ok("changes")?) {
-        ensure(Instant::now() < end, || "the software is never installed".into())?;
-        sleep(limits::POLL);
-    }
+    gateway.until("changes", limits::UPDATE, |changes| {
+        ![" Do ", " Doing "].iter().any(|word| changes.contains(word))
+    })?;
     for name in &names[1..] {
         gateway.wait_service(&format!("{name}.{name}"), "active")?;
     }

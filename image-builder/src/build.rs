@@ -44,7 +44,8 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
         e2fsck: &sources.e2fsck,
         data_template: &data_template,
     };
-    let (slot, kernel_size) = build_slot(&root, &sources)?;
+    let trees = trees::all(&board, &sources.dtb_dir)?;
+    let (slot, kernel_size) = build_slot(&root, &sources, &trees)?;
     let (manifest, container) = release::make(spec, &slot.bytes, build_time)?;
     let mut built = BuiltImage {
         version: spec.version.clone(),
@@ -70,7 +71,7 @@ pub fn build(spec: &ImageSpec, out_dir: &Path) -> Result<BuiltImage> {
     write(&built.slot_image, &slot.bytes)?;
     if spec.outputs != Outputs::Release {
         let image = file("img");
-        let boot = boot_files(&board, &sources, device_toml)?;
+        let boot = boot_files(&board, &sources, &trees, device_toml)?;
         let disk = Disk { boot: &boot, slot: &slot.bytes, data: &data, time: build_time };
         let extents = disk::write(&image, &disk)?;
         if spec.outputs == Outputs::All {
@@ -131,7 +132,7 @@ fn check(spec: &ImageSpec) -> Result<()> {
     Ok(())
 }
 
-fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
+fn build_slot(root: &Root<'_>, sources: &Sources, trees: &Files) -> Result<(Slot, u64)> {
     let Root { spec, board, build_time, .. } = *root;
     let work = tempfile::tempdir().map_err(Error::file("create", std::env::temp_dir()))?;
     let tree = work.path().join("root");
@@ -139,7 +140,6 @@ fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
     rootfs::populate(&tree, root)?;
     let erofs = rootfs::erofs(&tree, &work.path().join("root.erofs"), build_time)?;
     let kernel = read(&sources.kernel)?;
-    let trees = trees::all(board, &sources.dtb_dir)?;
     let slot = slot::build(SlotParts {
         board: &board.id,
         watchdog: board.watchdog.as_deref(),
@@ -147,7 +147,7 @@ fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
         time: build_time,
         kernel: &kernel,
         kernel_load: board.image.u_boot.load_addresses().kernel as u32,
-        trees: &trees,
+        trees,
         root: erofs,
         cmdline_extra: &spec.cmdline_extra,
         fault: spec.fault,
@@ -156,7 +156,12 @@ fn build_slot(root: &Root<'_>, sources: &Sources) -> Result<(Slot, u64)> {
 }
 
 /// Files of the boot partition.
-fn boot_files(board: &Board, sources: &Sources, device_toml: String) -> Result<Files> {
+fn boot_files(
+    board: &Board,
+    sources: &Sources,
+    trees: &Files,
+    device_toml: String,
+) -> Result<Files> {
     let mut files = Files::new();
     if let Some(firmware) = &sources.firmware_dir {
         for name in &board.image.firmware {
@@ -164,7 +169,7 @@ fn boot_files(board: &Board, sources: &Sources, device_toml: String) -> Result<F
         }
     }
     // U-Boot on a Pi takes its own device tree from the firmware, which finds it here.
-    files.extend(trees::all(board, &sources.dtb_dir)?);
+    files.extend_from_slice(trees);
     files.push(("u-boot.bin".into(), read(&sources.u_boot)?));
     if !board.image.config_txt.is_empty() {
         let text = board.image.config_txt.join("\n") + "\n";

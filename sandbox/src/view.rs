@@ -63,9 +63,9 @@ pub(crate) fn build(confinement: &Confinement, list: &mut Steps) -> Result<()> {
         check_target(mount)?;
     }
     let live = confinement.mounts.iter().any(|mount| matches!(mount, Mount::Live { .. }));
-    match &confinement.root {
-        Root::Directory(_) if live => list.push("follow", "mounts", Op::FollowMounts),
-        _ => make_private(list, Path::new("/"))?,
+    match live {
+        true => list.push("follow", "mounts", Op::FollowMounts),
+        false => make_private(list, Path::new("/"))?,
     }
     match &confinement.root {
         Root::Host => host(confinement, list),

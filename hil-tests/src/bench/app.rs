@@ -98,15 +98,9 @@ fn on_a_gateway() -> Result {
     let mut gateway = Gateway::new("bench-app", &release, &config)?;
     gateway.power_on()?;
     gateway.wait_healthy()?;
-    let end = std::time::Instant::now() + limits::BOOT;
-    let line = loop {
-        let log = gateway.ok("system logs scripted")?;
-        if let Some(line) = log.lines().find(|line| line.contains("starts: ")) {
-            break line.to_string();
-        }
-        ensure(std::time::Instant::now() < end, || format!("no figures: {log}"))?;
-        std::thread::sleep(limits::POLL);
-    };
+    let log =
+        gateway.until("system logs scripted", limits::BOOT, |log| log.contains("starts: "))?;
+    let line = log.lines().find(|line| line.contains("starts: ")).unwrap_or_default();
     let figures: Vec<f64> = line
         .split(|c: char| !c.is_ascii_digit())
         .rev()

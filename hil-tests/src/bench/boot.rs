@@ -16,13 +16,11 @@ use crate::fleet_server::FleetServer;
 use crate::gateway::Gateway;
 use crate::provision;
 use crate::qemu::Qemu;
-use crate::releases::{Release, Releases, busybox};
+use crate::releases::{Release, Releases, busybox, put};
 use crate::{limits, paths};
 use image_builder::Outputs;
 use protocol::device::DeviceConfig;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 /// What the scripts of the two other systems print.
 const MARK: &str = "bench: ";
@@ -150,24 +148,17 @@ fn start(name: &str, release: &Release, config: &DeviceConfig) -> Result<Qemu> {
 fn scripted(releases: &Releases, name: &str, init: &str) -> Result<Release> {
     let folder = paths::hil()?.join("overlays").join(name);
     let _ = fs::remove_dir_all(&folder);
-    put(&folder.join("sbin/init"), init.as_bytes())?;
-    put(&folder.join("bin/lease"), LEASE.as_bytes())?;
+    put(&folder, "sbin/init", init.as_bytes(), 0o755)?;
+    put(&folder, "bin/lease", LEASE.as_bytes(), 0o755)?;
     let busybox = busybox()?;
-    put(&folder.join("bin/busybox"), &fs::read(&busybox).map_err(file("read", &busybox))?)?;
+    let program = fs::read(&busybox).map_err(file("read", &busybox))?;
+    put(&folder, "bin/busybox", &program, 0o755)?;
     releases.build(|spec| {
         spec.version = format!("1.0.0-{name}");
         spec.overlays.push(folder);
         spec.outputs = Outputs::Image;
         Ok(())
     })
-}
-
-fn put(path: &Path, content: &[u8]) -> Result {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(file("make", parent))?;
-    }
-    fs::write(path, content).map_err(file("write", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(file("chmod", path))
 }
 
 /// Seconds in the kernel's time stamp at the start of a line, `[   12.345678]`.
