@@ -3,7 +3,7 @@
 //! target does not compile; one that exists on one architecture only says so with `arch`.
 
 use serde::Deserialize;
-use std::{env, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,11 +63,26 @@ fn read(name: &str) -> File {
     file
 }
 
-/// Appends the rules of `name` and of what it includes.
-fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
+/// What is known of a profile: its rules as Rust, the calls that they allow, those that are absent.
+#[derive(Default)]
+struct Collected {
+    rules: String,
+    allowed: BTreeSet<String>,
+    absent: BTreeSet<String>,
+}
+
+impl Collected {
+    /// Absent but in what allows them beside: who includes a profile may add to it.
+    fn absent(&self) -> String {
+        self.absent.difference(&self.allowed).map(|call| format!("libc::SYS_{call}, ")).collect()
+    }
+}
+
+/// Adds the rules of `name` and of what it includes.
+fn collect(name: &str, arch: &str, into: &mut Collected) {
     let file = read(name);
     for other in &file.include {
-        collect(other, arch, rules, absent);
+        collect(other, arch, into);
     }
     for allow in &file.allow {
         assert!(!allow.reason.is_empty(), "{name}: {:?} has no reason", allow.calls);
@@ -75,6 +90,7 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
             continue;
         }
         for call in &allow.calls {
+            into.allowed.insert(call.clone());
             let mut conditions = String::new();
             for When { argument, mask, value, negate } in &allow.when {
                 assert!(*argument < 6, "{name}: {call} has arguments 0 to 5");
@@ -84,7 +100,7 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
                     .expect("a string takes all");
             }
             writeln!(
-                rules,
+                into.rules,
                 "    Rule {{ name: \"{call}\", number: libc::SYS_{call}, \
                  conditions: &[{conditions}] }},"
             )
@@ -93,9 +109,7 @@ fn collect(name: &str, arch: &str, rules: &mut String, absent: &mut String) {
     }
     for gone in &file.absent {
         assert!(!gone.reason.is_empty(), "{name}: {:?} has no reason", gone.calls);
-        for call in &gone.calls {
-            write!(absent, "libc::SYS_{call}, ").expect("a string takes all");
-        }
+        into.absent.extend(gone.calls.iter().cloned());
     }
 }
 
@@ -111,8 +125,9 @@ fn main() {
     names.sort();
     let mut out = String::new();
     for name in &names {
-        let (mut rules, mut absent) = (String::new(), String::new());
-        collect(name, &arch, &mut rules, &mut absent);
+        let mut collected = Collected::default();
+        collect(name, &arch, &mut collected);
+        let (rules, absent) = (&collected.rules, collected.absent());
         let constant = name.to_uppercase().replace('-', "_");
         writeln!(
             out,

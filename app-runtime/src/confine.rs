@@ -21,6 +21,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 /// Where the ranges of ids begin that snaps have beside their user.
@@ -60,6 +61,9 @@ pub struct Place {
     pub content: Vec<Offer>,
     /// The network of the snap, if any of its plugs stands for one.
     pub network: Option<Rc<Network>>,
+    /// The clocks of the snap, the same for all its services, since they tell each other the time;
+    /// absent: the device's.
+    pub clocks: Option<Arc<OwnedFd>>,
 }
 
 impl Place {
@@ -133,6 +137,7 @@ pub fn confinement(
             executable: false,
         });
     }
+    confinement.clocks = place.clocks.clone();
     let (layouts, mut held) = layouts::mounts(paths, snap, place)?;
     confinement.mounts.extend(layouts);
     let (shared, open) = content::mounts(paths, snap, place.revision, &place.content)?;

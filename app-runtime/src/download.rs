@@ -2,7 +2,7 @@
 
 use crate::{
     change::transition::ABORTED_CODE,
-    data,
+    data, device,
     error::{Context, Error, Result},
     incoming::MAX_SNAP,
     paths::Paths,
@@ -92,16 +92,20 @@ fn fetch_to(
     Ok(())
 }
 
-/// Trusts the fleet's certificate authority where the device has one.
+/// Public authorities, and one of the device's own, PEM; without that when it cannot be read.
+fn roots(own: Option<String>) -> Vec<Certificate<'static>> {
+    let own = own.and_then(|pem| {
+        let read = Certificate::from_pem(pem.as_bytes());
+        read.map_err(|error| eprintln!("device.toml: fleet.ca is not followed: {error}")).ok()
+    });
+    let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    public.map(|root| Certificate::from_der(root)).chain(own).collect()
+}
+
+/// Asks servers whose certificates are by an authority that is trusted here: the fleet's own, where
+/// the device has one, and the public ones of Mozilla's list.
 pub(crate) fn agent(paths: &Paths) -> Result<ureq::Agent> {
-    let authority = paths.authority();
-    let roots = match fs::read(&authority) {
-        Ok(pem) => vec![
-            Certificate::from_pem(&pem)
-                .map_err(|e| Error::refused("download", format!("{}: {e}", authority.display())))?,
-        ],
-        Err(_) => Vec::new(),
-    };
+    let roots = roots(device::config(paths).fleet.map(|fleet| fleet.ca));
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .root_certs(RootCerts::Specific(Arc::new(roots)))
@@ -113,4 +117,20 @@ pub(crate) fn agent(paths: &Paths) -> Result<ureq::Agent> {
         .timeout_global(Some(TOTAL_TIMEOUT))
         .build()
         .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::roots;
+
+    #[test]
+    fn public_authorities_are_known() {
+        let known = roots(None);
+        // As it stands in the certificate's names.
+        for name in [&b"ISRG Root X1"[..], b"DigiCert Global Root G2", b"GTS Root R1"] {
+            let has = |der: &[u8]| der.windows(name.len()).any(|window| window == name);
+            assert!(known.iter().any(|root| has(root.der())), "{}", name.escape_ascii());
+        }
+        assert_eq!(roots(Some("-----BEGIN".into())).len(), known.len());
+    }
 }

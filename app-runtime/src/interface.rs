@@ -59,6 +59,9 @@ pub struct Interface {
     /// What is plugged into USB.
     #[serde(default)]
     pub media: bool,
+    /// It gives times of the device's clocks, so that the app reads these, and not its snap's.
+    #[serde(default)]
+    pub device_clocks: bool,
     /// What a plug, or who connects it, must say.
     #[serde(default)]
     pub attributes: BTreeMap<String, Attribute>,

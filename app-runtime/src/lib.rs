@@ -18,7 +18,7 @@
 //! | [`confine`], [`layouts`], [`content`] | what an app is granted and sees, as a `sandbox::Confinement` |
 //! | [`hooks`], [`inside`] | programs of a snap that changes run; `snapctl` as apps and hooks see it |
 //! | [`service`], [`pidfd`], [`output`], [`ring`] | one task per service: activate, start, supervise, stop; its log |
-//! | [`clock`] | the device's clock, set by an app |
+//! | [`clock`], [`device`] | the device's clock, set by an app; what people set for the device |
 //! | [`network`] | the network of a snap, and the ports of the device that lead there |
 //! | [`media`] | what is plugged into USB, for apps that may see it |
 //! | [`hardware`], [`quota`] | lines, addresses and ports for services; bounds of a whole snap |
@@ -36,6 +36,7 @@ pub mod confine;
 pub mod content;
 pub mod data;
 mod decided;
+pub mod device;
 pub mod disk;
 pub mod download;
 pub mod duration;

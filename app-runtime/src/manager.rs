@@ -26,6 +26,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::fd::OwnedFd,
     path::PathBuf,
     rc::{Rc, Weak},
     sync::Arc,
@@ -90,10 +91,7 @@ impl Manager {
         for directory in [paths.files(), paths.all_data(), paths.snapshots(), paths.mounts()] {
             fs::create_dir_all(&directory).at("make directory", &directory)?;
         }
-        // The kernel lets controllers be enabled from the top down only.
-        if let Some(parent) = paths.cgroup().parent() {
-            sandbox::cgroup::enable_controllers(parent, &confine::CONTROLLERS)?;
-        }
+        // From the top down: init has enabled them for this group.
         let missing = sandbox::cgroup::enable_controllers(paths.cgroup(), &confine::CONTROLLERS)?;
         if !missing.is_empty() {
             eprintln!(
@@ -271,6 +269,7 @@ impl Manager {
                 // Known once its snap.yaml is read.
                 content: Vec::new(),
                 network: None,
+                clocks: None,
                 quota: settings.quota.clone(),
                 base: match state.role(name) {
                     Role::On(base) => Some(self.root_of(&base)?),
@@ -290,7 +289,7 @@ impl Manager {
         let granted = self.interfaces.grant(&snap, snap.all_plugs(), &settings)?;
         let network = self.network_of(&snap, &granted, place.uid)?;
         let content = self.offers(&snap, &settings);
-        let place = Place { content, network, ..place };
+        let place = Place { content, network, clocks: clocks_of(name, &granted), ..place };
         quota::make(&self.paths, name, &settings.quota_of(&snap))?;
         let services = service::of(&snap, &place, &self.paths, &self.interfaces, &settings)?;
         let mut tasks: Vec<JoinHandle<()>> =
@@ -543,6 +542,17 @@ impl Manager {
         all.sort();
         Ok(all.split_off(all.len().saturating_sub(lines)))
     }
+}
+
+/// Clocks of a snap's own, unless a plug gives times of the device's.
+fn clocks_of(name: &str, granted: &[Granted]) -> Option<Arc<OwnedFd>> {
+    if granted.iter().any(|granted| granted.interface.device_clocks) {
+        return None;
+    }
+    let made = sandbox::clocks::new();
+    made.map_err(|error| eprintln!("{name}: it has the device's clocks: {error}"))
+        .ok()
+        .map(Arc::new)
 }
 
 /// Runs something that waits for disk or network on a thread of its own.

@@ -177,11 +177,6 @@ impl Paths {
         self.below("etc/holdfast/interfaces")
     }
 
-    /// The fleet's certificate authority, trusted for downloads as well.
-    pub fn authority(&self) -> PathBuf {
-        self.below("data/system/identity/ca.crt")
-    }
-
     /// cgroup of all apps.
     pub fn cgroup(&self) -> &Path {
         &self.cgroup

@@ -398,4 +398,42 @@ fn wire() {
     superblock[0x38..0x3b].copy_from_slice(&[0x53, 0xef, 1]);
     superblock[0x78..0x7c].copy_from_slice(b"data");
     seeds("datagrams", [&lease[..], &time, &superblock]);
+
+    let [fat16, fat32, exfat] = sticks();
+    seeds("medium", [&fat16[..], &fat32, &exfat]);
+}
+
+/// The first sectors of sticks: the boot sector, a table of clusters where there is one, a root
+/// directory with a label in it.
+fn sticks() -> [Vec<u8>; 3] {
+    let signed = |sectors: usize| {
+        let mut stick = vec![0; sectors * 512];
+        stick[510..512].copy_from_slice(&[0x55, 0xaa]);
+        stick
+    };
+    let label = |stick: &mut [u8], at: usize| {
+        stick[at..at + 12].copy_from_slice(b"A FILE  TXT\x20");
+        stick[at + 32..at + 44].copy_from_slice(b"STICK      \x08");
+    };
+    let mut fat16 = signed(3);
+    // Bytes of a sector, sectors of a cluster, reserved sectors, tables, entries of the root.
+    fat16[11..19].copy_from_slice(&[0, 2, 1, 1, 0, 1, 16, 0]);
+    fat16[22] = 1;
+    fat16[43..62].copy_from_slice(b"NO NAME    FAT16   ");
+    label(&mut fat16, 1024);
+    let mut fat32 = signed(4);
+    fat32[11..17].copy_from_slice(&[0, 2, 1, 1, 0, 1]);
+    (fat32[36], fat32[44]) = (1, 2);
+    fat32[71..90].copy_from_slice(b"NO NAME    FAT32   ");
+    // Cluster 2, then 3, which is the last.
+    fat32[520..528].copy_from_slice(&[3, 0, 0, 0, 0xff, 0xff, 0xff, 0x0f]);
+    fat32[1024..1536].fill(0xe5);
+    label(&mut fat32, 1536);
+    let mut exfat = signed(3);
+    exfat[3..11].copy_from_slice(b"EXFAT   ");
+    // Table and heap in sectors, the root's cluster, both shifts.
+    (exfat[80], exfat[88], exfat[96], exfat[108]) = (1, 2, 2, 9);
+    exfat[520..524].fill(0xff);
+    exfat[1024..1036].copy_from_slice(b"\x83\x05S\0t\0i\0c\0k\0");
+    [fat16, fat32, exfat]
 }

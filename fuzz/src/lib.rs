@@ -6,6 +6,7 @@
 //! | [`signed`] | envelopes and what is signed in them |
 //! | [`update`] | payload, delta, boot environment |
 //! | [`image`] | images of containers |
+//! | [`medium`] | what a USB stick says of itself |
 //! | [`text`] | `device.toml`, `snap.yaml`, JSON of devices |
 //! | [`wire`] | control sockets, DHCP, SNTP, superblocks |
 //!
@@ -16,6 +17,7 @@
 //! in an ordinary `cargo test`.
 
 pub mod image;
+pub mod medium;
 pub mod signed;
 pub mod text;
 pub mod update;
@@ -40,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("device_messages", text::device_messages),
     ("control", wire::control),
     ("datagrams", wire::datagrams),
+    ("medium", medium::medium),
 ];
 
 /// Runs the target of this name; panics when there is none.

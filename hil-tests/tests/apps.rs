@@ -64,6 +64,9 @@ fn a_new_card_becomes_a_gateway_that_runs_apps_and_keeps_them() -> Result {
     let second = gateway.wait_healthy()?;
     ensure(second.boot_id != first.boot_id, || "the boot id is the old one".into())?;
     gateway.wait_service(SERVICE, "active")?;
+    // It counts its starts in a file that it moves from one directory to another.
+    let log = format!("logs {SERVICE} -n 200");
+    gateway.until(&log, limits::COMMAND, |log| log.contains(", start 2"))?;
     gateway.ok("install --no-wait /boot/hello.snap")?;
     gateway.power_cycle()?;
     gateway.wait_healthy()?;

@@ -82,6 +82,13 @@ impl Disk {
         Path::new("/dev").join(&self.name)
     }
 
+    /// Device nodes by which bytes of the disk are reached, but for those of its partitions: the
+    /// whole disk, and the areas that an eMMC has beside it.
+    pub fn devices(&self) -> Vec<PathBuf> {
+        let beside = ["boot0", "boot1", "rpmb"].map(|area| format!("/dev/{}{area}", self.name));
+        [self.device()].into_iter().chain(beside.map(PathBuf::from)).collect()
+    }
+
     /// Sectors of the disk.
     pub fn sectors(&self) -> Option<u64> {
         files::read_line(format!("/sys/block/{}/size", self.name))?.parse().ok()

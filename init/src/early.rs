@@ -1,6 +1,7 @@
 //! Pseudo file systems and kernel settings: what must be there before anything else. A mount that
 //! fails is a warning; only what cannot be done without it fails later, by name.
 
+use protocol::control::APPS_CGROUP;
 use rustix::mount::{MountFlags, mount};
 use std::{ffi::CStr, fs, os::unix::fs::symlink};
 
@@ -69,6 +70,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("/proc/sys/fs/protected_regular", "2"),
 ];
 
+/// cgroup of everything.
+const ROOT_CGROUP: &str = "/sys/fs/cgroup";
 /// cgroup of the services that init runs.
 pub const SYSTEM_CGROUP: &str = "/sys/fs/cgroup/system";
 
@@ -100,7 +103,10 @@ pub fn prepare() -> Vec<String> {
     }
     raise_console_level();
     warnings.extend(enable_cgroups());
-    let _ = fs::create_dir_all("/run/holdfast");
+    // Services that may write in them have only these of /run.
+    for folder in ["/run/holdfast", "/run/snaps", "/run/media"] {
+        let _ = fs::create_dir_all(folder);
+    }
     warnings
 }
 
@@ -114,11 +120,20 @@ fn raise_console_level() {
     }
 }
 
+/// What may be bounded of services, and of apps. Only from the top down can controllers be enabled;
+/// appd goes on from its own group, the one that it can write to.
+const CONTROLLERS: [(&str, &[&str]); 2] = [
+    (ROOT_CGROUP, &["cpu", "memory", "pids", "io", "cpuset"]),
+    (SYSTEM_CGROUP, &["cpu", "memory", "pids", "io"]),
+];
+
 fn enable_cgroups() -> Vec<String> {
     let mut warnings = Vec::new();
-    let _ = fs::create_dir(SYSTEM_CGROUP);
-    for directory in ["/sys/fs/cgroup", SYSTEM_CGROUP] {
-        for controller in ["cpu", "memory", "pids", "io"] {
+    for group in [SYSTEM_CGROUP, APPS_CGROUP] {
+        let _ = fs::create_dir(group);
+    }
+    for (directory, controllers) in CONTROLLERS {
+        for controller in controllers {
             let file = format!("{directory}/cgroup.subtree_control");
             if let Err(error) = fs::write(&file, format!("+{controller}")) {
                 warnings.push(format!("enable {controller} in {file}: {error}"));

@@ -1,11 +1,14 @@
 //! From a manifest to a running process: the one place where init starts something.
 
 use crate::{
-    Error, Result, early,
+    Error, Result,
+    disk::Disk,
+    early,
     error::At,
     kmsg,
-    manifest::{Manifest, Output},
+    manifest::{Devices, Manifest, Output},
 };
+use bootloader_config::layout;
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::{CgroupPlace, Confinement, Mount, Process, Resource, Stdio};
 use std::{
@@ -27,15 +30,19 @@ pub struct Launched {
     pub output: Option<File>,
 }
 
-/// Starts a service.
-pub fn launch(manifest: &Manifest) -> Result<Launched> {
+/// Starts a service of a device that runs from `disk`.
+pub fn launch(manifest: &Manifest, disk: Option<&Disk>) -> Result<Launched> {
     let place = Path::new(early::SYSTEM_CGROUP).join(&manifest.name);
     let limits = sandbox::Limits {
         memory_max: manifest.limits.memory_mib.map(|mib| mib << 20),
         pids_max: Some(manifest.limits.processes.unwrap_or(DEFAULT_PROCESSES)),
         ..Default::default()
     };
-    let mut confinement = confinement(manifest)?;
+    let devices = manifest.confinement.as_ref().map(|rights| rights.devices);
+    if disk.is_none() && devices == Some(Devices::Hardware) {
+        kmsg::warning(&format!("{}: no disk is known that it should not see", manifest.name));
+    }
+    let mut confinement = confinement(manifest, disk)?;
     if Path::new(early::SYSTEM_CGROUP).exists() {
         confinement.cgroup = Some(CgroupPlace { path: place, limits });
     }
@@ -80,7 +87,8 @@ fn nonblocking(fd: OwnedFd) -> Result<File> {
     Ok(File::from(fd))
 }
 
-fn confinement(manifest: &Manifest) -> Result<Confinement> {
+/// What a manifest's `[confinement]` means; without one, nothing is taken.
+pub fn confinement(manifest: &Manifest, disk: Option<&Disk>) -> Result<Confinement> {
     let Some(rights) = &manifest.confinement else { return Ok(Confinement::unconfined()) };
     let unknown = |what: &str, name: &str| {
         Error::invalid(&manifest.name, format!("confinement: unknown {what} {name}"))
@@ -92,9 +100,39 @@ fn confinement(manifest: &Manifest) -> Result<Confinement> {
         sandbox::capability::by_names(rights.capabilities.iter().map(String::as_str))
             .map_err(|name| unknown("capability", name))?;
     let writable = rights.writable.iter().map(|path| Mount::Writable(path.into()));
+    let read_only = rights.read_only.iter().map(|path| Mount::ReadOnly(path.into()));
     let hidden = rights.hidden.iter().map(|path| Mount::Hide(path.into()));
-    confinement.mounts = writable.chain(hidden).collect();
+    let devices = devices(rights.devices, disk);
+    confinement.mounts = writable.chain(read_only).chain(hidden).chain(devices).collect();
+    confinement.umask = rights.umask;
+    if !rights.landlock {
+        confinement.landlock = None;
+    }
     Ok(confinement)
+}
+
+fn devices(seen: Devices, disk: Option<&Disk>) -> Vec<Mount> {
+    let slots = [layout::SLOT_A, layout::SLOT_B].map(|slot| u32::from(slot.number));
+    let partitions = disk.map(Disk::partitions).unwrap_or_default();
+    match seen {
+        Devices::Standard => vec![Mount::Dev],
+        Devices::Slots => {
+            let slots = partitions.into_iter().filter(|p| slots.contains(&p.number));
+            slots.map(|slot| Mount::Device(slot.device)).chain([Mount::Dev]).collect()
+        }
+        Devices::Hardware => {
+            let whole = disk.map(Disk::devices).unwrap_or_default();
+            let parts = partitions.into_iter().map(|partition| partition.device);
+            whole.into_iter().chain(parts).chain(mapped()).map(Mount::Hide).collect()
+        }
+    }
+}
+
+/// What is mapped from the disk: the running slot, and its root file system.
+fn mapped() -> impl Iterator<Item = PathBuf> {
+    let nodes = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let nodes = nodes.filter(|node| node.file_name().to_string_lossy().starts_with("dm-"));
+    nodes.map(|node| node.path()).chain([PathBuf::from("/dev/mapper")])
 }
 
 fn environment(manifest: &Manifest) -> Vec<(OsString, OsString)> {

@@ -68,6 +68,8 @@ pub struct Machine {
     /// When the fleet was first reached.
     pub(crate) fleet_at: Option<u64>,
     pub(crate) probe: Probe,
+    /// What the device runs from.
+    disk: Option<Disk>,
     pub(crate) store: Option<SlotStore>,
     /// The floor that this trial is below.
     pub(crate) below_floor: Option<u64>,
@@ -109,11 +111,12 @@ impl Machine {
         let server = control::Server::listen(INIT_SOCKET)
             .map_err(|error| warnings.push(error.to_string()))
             .ok();
-        let store = disk.map(|disk| SlotStore::new(disk.device()));
+        let store = disk.as_ref().map(|disk| SlotStore::new(disk.device()));
         let below_floor = below_floor(store.as_ref(), &facts);
         let mut machine = Self {
             gate: gate(&facts, below_floor),
             outputs: logs.iter().map(|_| None).collect(),
+            disk,
             store,
             below_floor,
             boots: BootLog::open(Path::new(boots::RECORD)),
@@ -306,7 +309,7 @@ impl Machine {
 
     fn start(&mut self, index: usize, now: u64) {
         let Some(manifest) = self.supervisor.manifest(index) else { return };
-        match launch::launch(manifest) {
+        match launch::launch(manifest, self.disk.as_ref()) {
             Ok(launched) => {
                 let ready = manifest.ready == manifest::Readiness::Started;
                 self.outputs[index] = launched.output;

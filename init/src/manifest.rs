@@ -157,9 +157,43 @@ pub struct Rights {
     /// Paths that it may write; everything else is read-only.
     #[serde(default)]
     pub writable: Vec<String>,
+    /// Paths below those that it may not; what is below these and writable again it may.
+    #[serde(default)]
+    pub read_only: Vec<String>,
     /// Paths that appear empty to it.
     #[serde(default)]
     pub hidden: Vec<String>,
+    /// Whether Landlock keeps it from signals, memory and abstract sockets of what is not its own.
+    #[serde(default = "yes")]
+    pub landlock: bool,
+    /// Devices that it sees.
+    #[serde(default)]
+    pub devices: Devices,
+    /// Permission bits that its new files never get.
+    #[serde(default = "default_umask")]
+    pub umask: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What of `/dev` a service sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Devices {
+    /// What every program may use: null, zero, full, random, urandom, tty.
+    #[default]
+    Standard,
+    /// These, and the partitions of both slots.
+    Slots,
+    /// All but the disk that the device runs from.
+    Hardware,
+}
+
+/// What a service makes is nobody else's business.
+fn default_umask() -> u32 {
+    0o077
 }
 
 /// What was read: services in start order, and what was wrong with others.
@@ -218,10 +252,16 @@ fn check(manifest: &Manifest, stem: &str) -> std::result::Result<(), String> {
         if sandbox::profile::by_name(&rights.seccomp).is_none() {
             return Err(format!("confinement.seccomp: no profile {}", rights.seccomp));
         }
-        for path in rights.writable.iter().chain(&rights.hidden) {
+        for path in rights.writable.iter().chain(&rights.read_only).chain(&rights.hidden) {
             if !path.starts_with('/') {
                 return Err(format!("confinement: not an absolute path: {path}"));
             }
+        }
+        if let Some(path) = rights.writable.iter().find(|path| rights.read_only.contains(path)) {
+            return Err(format!("confinement: both writable and read_only: {path}"));
+        }
+        if rights.umask > 0o777 {
+            return Err(format!("confinement.umask: not permission bits: {:o}", rights.umask));
         }
         if let Err(name) =
             sandbox::capability::by_names(rights.capabilities.iter().map(String::as_str))
@@ -329,6 +369,17 @@ mod tests {
             ("other", "name='another'\ncommand='/x'", "name: must be the file's name"),
             ("path", "name='path'\ncommand='x'", "command: not an absolute path: x"),
             (
+                "both",
+                "name='both'\ncommand='/x'\n[confinement]\nseccomp='service'\n\
+                 writable=['/a']\nread_only=['/a']",
+                "both writable and read_only: /a",
+            ),
+            (
+                "umask",
+                "name='umask'\ncommand='/x'\n[confinement]\nseccomp='service'\numask=0o1000",
+                "confinement.umask: not permission bits: 1000",
+            ),
+            (
                 "caps",
                 "name='caps'\ncommand='/x'\n[confinement]\nseccomp='service'\ncapabilities=['fly']",
                 "confinement.capabilities: unknown: fly",
@@ -339,7 +390,7 @@ mod tests {
             let error = read(&path, name).unwrap_err().to_string();
             assert!(error.contains(told) && error.contains(name), "{error}");
         }
-        assert_eq!(load(&dir).broken.len(), 4);
+        assert_eq!(load(&dir).broken.len(), 6);
         fs::remove_dir_all(&dir).unwrap();
     }
 

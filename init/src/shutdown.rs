@@ -3,7 +3,7 @@
 //! never the reboot; a card or a kernel that hangs costs the watchdog's.
 
 use crate::{boots, clock, data, early, kmsg, machine::Machine};
-use protocol::control::BootReason;
+use protocol::control::{APPS_CGROUP, BootReason};
 use rustix::{
     process::{WaitOptions, wait},
     system::{RebootCommand, reboot},
@@ -74,7 +74,7 @@ impl Machine {
 }
 
 fn kill_the_rest() {
-    for group in [early::SYSTEM_CGROUP, "/sys/fs/cgroup/apps"] {
+    for group in [early::SYSTEM_CGROUP, APPS_CGROUP] {
         let _ = fs::write(format!("{group}/cgroup.kill"), "1");
     }
     crate::sys_signal::kill_all();

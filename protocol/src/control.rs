@@ -18,6 +18,8 @@ pub const INIT_SOCKET: &str = "/run/holdfast/init.sock";
 pub const UPDATER_SOCKET: &str = "/run/holdfast/updater.sock";
 /// appd: everything that `snapctl` asks.
 pub const APP_SOCKET: &str = "/run/holdfast/app.sock";
+/// cgroup of all apps, which init makes and appd fills.
+pub const APPS_CGROUP: &str = "/sys/fs/cgroup/apps";
 
 /// Writes one message as a frame.
 pub fn write_frame<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {

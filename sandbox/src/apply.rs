@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
     mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags},
     process::{DumpableBehavior, Rlimit},
-    thread::{CapabilitiesSecureBits, CapabilitySets, LinkNameSpaceType, UnshareFlags},
+    thread::{CapabilitiesSecureBits, CapabilitySets, UnshareFlags},
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -56,13 +56,11 @@ fn step(
         Op::ResetSignals => signals::reset_all(),
         Op::NewSession => drop(rustix::process::setsid()?),
         Op::UnshareCgroup => unshare_cgroup()?,
-        Op::TimeNamespace { offsets } => new_clocks(offsets)?,
         Op::HostName(name) => rustix::system::sethostname(name.as_bytes())?,
         Op::LoopbackUp => netdevice::loopback_up()?,
-        Op::Network(namespace) => rustix::thread::move_into_link_name_space(
-            namespace.as_fd(),
-            Some(LinkNameSpaceType::Network),
-        )?,
+        Op::Enter(namespace, kind) => {
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(*kind))?;
+        }
         Op::Umask(mask) => drop(rustix::process::umask(Mode::from_raw_mode(*mask))),
         Op::Limit(resource, value) => {
             let limit = Rlimit { current: Some(*value), maximum: Some(*value) };
@@ -81,10 +79,6 @@ fn step(
         )?,
         Op::BoundingSet(keep) => drop_bounding_set(*keep)?,
         Op::Groups => rustix::thread::set_thread_groups(&[])?,
-        Op::UserNamespace(namespace) => rustix::thread::move_into_link_name_space(
-            namespace.as_fd(),
-            Some(LinkNameSpaceType::User),
-        )?,
         Op::Ids(identity) => {
             // The group first: a changed user id no longer may.
             let (gid, uid) = (Gid::from_raw(identity.gid), Uid::from_raw(identity.uid));
@@ -137,6 +131,7 @@ fn mount_step(op: &Op) -> Result<(), Errno> {
                 None,
             )
         }
+        Op::Move { from, to } => rustix::mount::mount_move(from.as_c_str(), to.as_c_str()),
         Op::Attach { tree, target } => rustix::mount::move_mount(
             tree.as_fd(),
             c"",
@@ -178,16 +173,6 @@ fn existing(result: Result<(), Errno>) -> Result<(), Errno> {
 #[allow(deprecated, reason = "the safe form exists only in a newer rustix")]
 fn unshare_cgroup() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::NEWCGROUP)
-}
-
-/// The offsets can be set until the first process is in the namespace: this one's children are, and
-/// so is what it executes.
-#[allow(deprecated, reason = "the safe form exists only in a newer rustix")]
-fn new_clocks(offsets: &str) -> Result<(), Errno> {
-    rustix::thread::unshare(UnshareFlags::NEWTIME)?;
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(c"/proc/self/timens_offsets", flags, Mode::empty())?;
-    rustix::io::write(&file, offsets.as_bytes()).map(drop)
 }
 
 /// Each capability on its own: the kernel has no call for the whole set, and answers EINVAL past

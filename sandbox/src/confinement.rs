@@ -19,6 +19,8 @@ pub struct Confinement {
     pub namespaces: Namespaces,
     /// With [`Namespaces::net`]: this one, which was made before, instead of a new one.
     pub network: Option<Arc<OwnedFd>>,
+    /// Clocks of its own, that [`crate::clocks::new`] made, in place of the caller's.
+    pub clocks: Option<Arc<OwnedFd>>,
     /// Run under a small process 1 that forwards signals and reaps orphans; needs
     /// [`Namespaces::pid`].
     ///
@@ -55,12 +57,11 @@ pub struct Confinement {
 
 impl Confinement {
     /// A system service: the host's files, all read-only, in a mount namespace of its own; identity
-    /// 0 without any
-    /// capability; host network. Open what the manifest lists with [`Mount::Writable`] and
-    /// `capabilities`.
+    /// 0 without any capability; host network; the host's name as it is at the start. Open what the
+    /// manifest lists with [`Mount::Writable`] and `capabilities`.
     pub fn service(seccomp: &'static Profile) -> Self {
         Self {
-            namespaces: Namespaces { mount: true, ipc: true, ..Namespaces::NONE },
+            namespaces: Namespaces { mount: true, ipc: true, uts: true, ..Namespaces::NONE },
             capabilities: CapabilitySet::empty(),
             seccomp: Some(seccomp),
             landlock: Some(Landlock::default()),
@@ -69,15 +70,15 @@ impl Confinement {
         }
     }
 
-    /// What has to do anything, as `appd` and init's own console: nothing taken but new privileges
-    /// and what
-    /// [`crate::spawn`] always takes (descriptors, environment, signal dispositions).
+    /// What has to do anything: nothing taken but new privileges and what [`crate::spawn`] always
+    /// takes (descriptors, environment, signal dispositions).
     pub fn unconfined() -> Self {
         Self {
             root: Root::Host,
             mounts: Vec::new(),
             namespaces: Namespaces::NONE,
             network: None,
+            clocks: None,
             reaper: false,
             identity: Identity { uid: 0, gid: 0 },
             capabilities: CapabilitySet::all(),
@@ -92,8 +93,8 @@ impl Confinement {
         }
     }
 
-    /// An app: only the files below `root`, read-only, every namespace its own (but the clocks, see
-    /// [`Namespaces::time`]), a user of its own out of the range `ids`.
+    /// An app: only the files below `root`, read-only, every namespace its own (but the clocks,
+    /// which are to be given), a user of its own out of the range `ids`.
     pub fn app(
         root: impl Into<PathBuf>,
         identity: Identity,
@@ -175,6 +176,9 @@ pub enum Mount {
     /// With [`Root::Host`]: this path and what is mounted below it stays writable. Skipped when it
     /// does not exist.
     Writable(PathBuf),
+    /// With [`Root::Host`]: this path below a writable one is not; one below it may be again.
+    /// Skipped when it does not exist.
+    ReadOnly(PathBuf),
     /// With [`Root::Host`]: this file or directory appears empty. Skipped when it does not exist.
     Hide(PathBuf),
     /// An empty file system in memory.
@@ -200,6 +204,9 @@ pub enum Mount {
     /// `/dev` with null, zero, full, random, urandom, tty, pts, shm and the standard links; with an
     /// IPC namespace of its own also mqueue.
     Dev,
+    /// With [`Root::Host`] and [`Mount::Dev`]: this node of the caller's `/dev` is there, too.
+    /// Skipped when it does not exist.
+    Device(PathBuf),
 }
 
 /// Namespaces of its own; `false` or `None` shares the caller's.
@@ -225,13 +232,6 @@ pub struct Namespaces {
     pub uts: bool,
     /// View of the cgroup tree.
     pub cgroup: bool,
-    /// Monotonic and boot-time clock, which then begin at 0 with the process. The wall clock is not
-    /// part of it.
-    ///
-    /// Not for apps by default. All it hides is how long the machine has been up; what it costs is
-    /// that the kernel's time stamps of GPIO edges and input events, which are not translated, no
-    /// longer fit the clock that the program reads.
-    pub time: bool,
 }
 
 impl Namespaces {
@@ -244,19 +244,10 @@ impl Namespaces {
         ipc: false,
         uts: false,
         cgroup: false,
-        time: false,
     };
-    /// Everything of its own that needs no further value, but for the clocks.
-    pub const APP: Self = Self {
-        user: None,
-        mount: true,
-        pid: true,
-        net: true,
-        ipc: true,
-        uts: true,
-        cgroup: true,
-        time: false,
-    };
+    /// Everything of its own that needs no further value.
+    pub const APP: Self =
+        Self { user: None, mount: true, pid: true, net: true, ipc: true, uts: true, cgroup: true };
 }
 
 /// User and group ids of a user namespace: `count` ids from `inside` on are, for the rest of the

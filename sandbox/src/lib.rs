@@ -10,6 +10,7 @@
 //! | [`fence`] | the mounts once more as Landlock rules, and what the kernel lacks of that |
 //! | `plan` | value to list of steps, in the caller, before anything is started |
 //! | `view`, `skeleton` | the steps that make its `/`; mount points that a read-only directory lacks |
+//! | [`clocks`] | a time namespace, made beforehand for any number of processes |
 //! | `user_namespace` | made and mapped beforehand, in the caller, and entered late |
 //! | `orphans` | which process a program left behind when it went into the background |
 //! | `apply` | list of steps to system calls, in the new process |
@@ -26,6 +27,7 @@
 mod apply;
 pub mod capability;
 pub mod cgroup;
+pub mod clocks;
 mod clone;
 pub mod confinement;
 mod error;

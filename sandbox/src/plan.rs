@@ -17,8 +17,7 @@ use rustix::{
     fs::{Mode, OFlags},
     mount::MountFlags,
     process::{Resource, Signal},
-    thread::ThreadNameSpaceType,
-    time::ClockId,
+    thread::{LinkNameSpaceType, ThreadNameSpaceType},
 };
 use std::{
     ffi::{CString, OsStr},
@@ -35,14 +34,10 @@ pub(crate) enum Op {
     NewSession,
     ResetSignals,
     UnshareCgroup,
-    /// Clocks that begin anew, with the offsets as `timens_offsets` takes them.
-    TimeNamespace {
-        offsets: String,
-    },
     HostName(String),
     LoopbackUp,
-    /// Enters the network namespace that the descriptor refers to.
-    Network(Arc<OwnedFd>),
+    /// Enters the namespace that the descriptor refers to.
+    Enter(Arc<OwnedFd>, LinkNameSpaceType),
     /// No mount made here is seen by the caller, and none of the caller's is seen here later.
     PrivateMounts {
         below: CString,
@@ -59,6 +54,11 @@ pub(crate) enum Op {
         source: CString,
         target: CString,
         recursive: bool,
+    },
+    /// Takes a mount and those in it to another place.
+    Move {
+        from: CString,
+        to: CString,
     },
     /// Puts a detached mount in its place.
     Attach {
@@ -91,8 +91,6 @@ pub(crate) enum Op {
     SecureBits,
     BoundingSet(CapabilitySet),
     Groups,
-    /// Enters the namespace that the descriptor refers to.
-    UserNamespace(OwnedFd),
     Ids(Identity),
     Capabilities(CapabilitySet),
     NoNewPrivileges,
@@ -251,7 +249,7 @@ fn join(confinement: &Confinement, process: BorrowedFd<'_>, list: &mut Steps) ->
         (own.ipc, ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
         (own.uts, ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
         (own.cgroup, ThreadNameSpaceType::CONTROL_GROUP),
-        (own.time, ThreadNameSpaceType::TIME),
+        (confinement.clocks.is_some(), ThreadNameSpaceType::TIME),
     ];
     let kinds = kinds.into_iter().filter(|(own, _)| *own).map(|(_, kind)| kind).collect();
     list.push("reset", "signal dispositions", Op::ResetSignals);
@@ -273,9 +271,9 @@ fn isolate(confinement: &Confinement, list: &mut Steps) {
     if confinement.namespaces.cgroup {
         list.push("unshare", "cgroup namespace", Op::UnshareCgroup);
     }
-    if confinement.namespaces.time {
-        let op = Op::TimeNamespace { offsets: clock_offsets() };
-        list.push("unshare", "time namespace", op);
+    if let Some(made) = &confinement.clocks {
+        let op = Op::Enter(made.clone(), LinkNameSpaceType::Time);
+        list.push("enter", "time namespace", op);
     }
     if let Some(name) = &confinement.hostname
         && confinement.namespaces.uts
@@ -284,16 +282,12 @@ fn isolate(confinement: &Confinement, list: &mut Steps) {
     }
     match &confinement.network {
         _ if !confinement.namespaces.net => {}
-        Some(made) => list.push("enter", "network namespace", Op::Network(made.clone())),
+        Some(made) => {
+            let op = Op::Enter(made.clone(), LinkNameSpaceType::Network);
+            list.push("enter", "network namespace", op);
+        }
         None => list.push("bring up", "loopback interface", Op::LoopbackUp),
     }
-}
-
-/// Whole seconds off both clocks: they begin below 1 s, and never before 0, which is refused.
-fn clock_offsets() -> String {
-    let seconds = |id| rustix::time::clock_gettime(id).tv_sec;
-    let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
-    format!("monotonic -{monotonic} 0\nboottime -{boot} 0\n")
 }
 
 /// What comes after the mounts, in the order that the kernel's rules force.
@@ -315,7 +309,10 @@ fn reduce(
         // namespace, all of them at first. And before descriptors are placed over this one.
         let op = match into {
             Some(process) => Op::Join(process.as_raw_fd(), ThreadNameSpaceType::USER),
-            None => Op::UserNamespace(user_namespace::create(map, confinement.identity)?),
+            None => {
+                let made = user_namespace::create(map, confinement.identity)?;
+                Op::Enter(Arc::new(made), LinkNameSpaceType::User)
+            }
         };
         list.push("enter", "user namespace", op);
     }

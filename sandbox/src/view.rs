@@ -28,6 +28,8 @@ const ROOT_OPTIONS: &str = "mode=755,size=1m,nr_inodes=4096";
 const DEV_OPTIONS: &str = "mode=755,size=64k,nr_inodes=64";
 /// Options of `/dev/shm`; its pages count against the cgroup's memory.
 const SHM_OPTIONS: &str = "mode=1777,size=16m";
+/// Where devices are.
+const DEV: &str = "/dev";
 /// The devices that every program may use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// The standard links in `/dev`.
@@ -77,13 +79,16 @@ pub(crate) fn build(confinement: &Confinement, list: &mut Steps) -> Result<()> {
 fn check_target(mount: &Mount) -> Result<()> {
     let path = target(mount);
     let plain = path.components().skip(1).all(|c| matches!(c, Component::Normal(_)));
-    if path.is_absolute() && plain && path != Path::new("/") {
-        return Ok(());
+    let refuse = |why: &str| {
+        Err(Error::Invalid { what: format!("mount {}", path.display()), why: why.into() })
+    };
+    match mount {
+        _ if !path.is_absolute() || !plain || path == Path::new("/") => {
+            refuse("not a plain absolute path")
+        }
+        Mount::Device(_) if path.parent() != Some(Path::new(DEV)) => refuse("not a node of /dev"),
+        _ => Ok(()),
     }
-    Err(Error::Invalid {
-        what: format!("mount {}", path.display()),
-        why: "not a plain absolute path".into(),
-    })
 }
 
 pub(crate) fn target(mount: &Mount) -> &Path {
@@ -91,40 +96,54 @@ pub(crate) fn target(mount: &Mount) -> &Path {
         Mount::Bind { target, .. }
         | Mount::Live { target, .. }
         | Mount::Tmpfs { target, .. }
-        | Mount::Link { target, .. } => target,
-        Mount::Writable(path) | Mount::Hide(path) => path,
+        | Mount::Link { target, .. }
+        | Mount::Device(target) => target,
+        Mount::Writable(path) | Mount::ReadOnly(path) | Mount::Hide(path) => path,
         Mount::Proc => Path::new("/proc"),
-        Mount::Dev => Path::new("/dev"),
+        Mount::Dev => Path::new(DEV),
     }
 }
 
-/// The host's view, read-only. Writable paths become mounts of their own first, because flags
-/// belong to mounts.
+/// The host's view, read-only but for what is writable. Flags belong to mounts, so that what
+/// differs from what it lies in becomes a mount of its own first, the outer before the inner.
 fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
-    let writable: Vec<&PathBuf> = confinement
+    let mut parts: Vec<(&Path, bool)> = confinement
         .mounts
         .iter()
-        .filter_map(|m| if let Mount::Writable(path) = m { Some(path) } else { None })
-        .filter(|path| path.exists())
+        .filter_map(|mount| match mount {
+            Mount::Writable(path) => Some((path.as_path(), true)),
+            Mount::ReadOnly(path) => Some((path.as_path(), false)),
+            _ => None,
+        })
+        .filter(|(path, _)| path.exists())
         .collect();
-    for path in &writable {
+    parts.sort();
+    for (path, _) in &parts {
         bind(list, path, path, true)?;
     }
     attributes(list, Path::new("/"), READ_ONLY, 0, true)?;
-    for path in writable {
-        attributes(list, path, 0, READ_ONLY, true)?;
+    for (path, writable) in parts {
+        let (set, clear) = if writable { (0, READ_ONLY) } else { (READ_ONLY, 0) };
+        attributes(list, path, set, clear, true)?;
     }
     for mount in &confinement.mounts {
         match mount {
-            Mount::Writable(_) => {}
+            Mount::Writable(_) | Mount::ReadOnly(_) => {}
             Mount::Hide(path) => hide(list, path, path)?,
+            Mount::Dev => {
+                // Elsewhere first: where it will be is what it is made of.
+                let (made, at) = (Path::new(STAGING), Path::new(DEV));
+                dev(list, made, confinement)?;
+                let (from, to) = (c_path(made)?, c_path(at)?);
+                list.push("move to", at.display(), Op::Move { from, to });
+            }
             Mount::Live { target, .. } => {
                 return Err(Error::Invalid {
                     what: format!("mount {}", target.display()),
                     why: "only a root of its own has live ones".into(),
                 });
             }
-            other => put(list, Path::new("/"), other, confinement.namespaces.ipc)?,
+            other => put(list, Path::new("/"), other, confinement)?,
         }
     }
     Ok(())
@@ -138,7 +157,10 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         .mounts
         .iter()
         .map(|mount| match mount {
-            Mount::Writable(path) | Mount::Hide(path) => Err(Error::Invalid {
+            Mount::Writable(path)
+            | Mount::ReadOnly(path)
+            | Mount::Hide(path)
+            | Mount::Device(path) => Err(Error::Invalid {
                 what: format!("mount {}", path.display()),
                 why: "only the host's view has it".into(),
             }),
@@ -160,21 +182,21 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         }
         match mount {
             Mount::Live { .. } => live.push(mount),
-            other => put(list, staging, other, confinement.namespaces.ipc)?,
+            other => put(list, staging, other, confinement)?,
         }
     }
     // Until here all followed the caller's mounts, so that what these get now is not missed.
     if !live.is_empty() {
         make_private(list, staging)?;
     }
-    live.into_iter().try_for_each(|mount| put(list, staging, mount, false))?;
+    live.into_iter().try_for_each(|mount| put(list, staging, mount, confinement))?;
     attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
     list.push("change root to", directory.display(), Op::PivotRoot { root: c_path(staging)? });
     Ok(())
 }
 
-/// One mount below `base`; with `queues` those of the IPC namespace are seen in `/dev`.
-fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()> {
+/// One mount of a confinement below `base`.
+fn put(list: &mut Steps, base: &Path, mount: &Mount, of: &Confinement) -> Result<()> {
     let at = below(base, target(mount));
     let seen = target(mount).to_path_buf();
     match mount {
@@ -212,14 +234,18 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()>
         }
         Mount::Dev => {
             list.allow(seen.join("shm"), Access::files(true, false));
-            if queues {
+            if of.namespaces.ipc {
                 list.allow(seen.join("mqueue"), Access::files(true, false));
             }
             list.allow(seen, Access::DEVICES);
-            dev(list, &at, queues)
+            dev(list, &at, of)
         }
-        // A link is made with the root's entries, or is no mount.
-        Mount::Writable(_) | Mount::Hide(_) | Mount::Link { .. } => Ok(()),
+        // A link is made with the root's entries, a node with `/dev`; others are no mounts.
+        Mount::Writable(_)
+        | Mount::ReadOnly(_)
+        | Mount::Hide(_)
+        | Mount::Link { .. }
+        | Mount::Device(_) => Ok(()),
     }
 }
 
@@ -239,14 +265,19 @@ fn proc(list: &mut Steps, at: &Path) -> Result<()> {
         .try_for_each(|name| hide(list, &Path::new("/proc").join(name), &at.join(name)))
 }
 
-fn dev(list: &mut Steps, at: &Path, queues: bool) -> Result<()> {
+fn dev(list: &mut Steps, at: &Path, of: &Confinement) -> Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     file_system(list, c"tmpfs", at, flags, DEV_OPTIONS)?;
     // Bound from the caller's /dev: mknod would need a mount that allows devices to be made.
-    for name in DEVICES {
-        let path = at.join(name);
+    let standard = DEVICES.iter().map(|name| Path::new(DEV).join(name));
+    let others = of.mounts.iter().filter_map(|mount| match mount {
+        Mount::Device(node) if node.exists() => Some(node.clone()),
+        _ => None,
+    });
+    for node in standard.chain(others) {
+        let path = at.join(node.strip_prefix(DEV).unwrap_or(&node));
         list.push("make file", path.display(), Op::File { path: c_path(&path)? });
-        bind(list, &Path::new("/dev").join(name), &path, false)?;
+        bind(list, &node, &path, false)?;
         attributes(list, &path, NO_SUID | NO_EXECUTION, 0, false)?;
     }
     for (name, to) in DEV_LINKS {
@@ -256,7 +287,7 @@ fn dev(list: &mut Steps, at: &Path, queues: bool) -> Result<()> {
     file_system(list, c"devpts", &at.join("pts"), flags, "newinstance,ptmxmode=0666,mode=620")?;
     make_directory(list, &at.join("shm"), 0o1777)?;
     file_system(list, c"tmpfs", &at.join("shm"), flags | MountFlags::NODEV, SHM_OPTIONS)?;
-    if queues {
+    if of.namespaces.ipc {
         // Landlock has rules for what can be named, and refuses what has none: without this mount
         // mq_open(3) would be.
         make_directory(list, &at.join("mqueue"), 0o755)?;

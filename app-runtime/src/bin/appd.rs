@@ -2,11 +2,9 @@
 //! `/sys/fs/cgroup/apps`.
 
 use app_runtime::{Error, Result, manager::Manager, media, notify, paths::Paths, resolver, server};
+use protocol::control::APPS_CGROUP;
 use std::{process::ExitCode, rc::Rc};
 use tokio::{runtime, task::LocalSet};
-
-/// Where apps' groups are on a device.
-const CGROUP: &str = "/sys/fs/cgroup/apps";
 
 fn main() -> ExitCode {
     match run() {
@@ -19,7 +17,7 @@ fn main() -> ExitCode {
 }
 
 fn arguments() -> std::result::Result<Paths, lexopt::Error> {
-    let (mut root, mut cgroup) = ("/".into(), CGROUP.into());
+    let (mut root, mut cgroup) = ("/".into(), APPS_CGROUP.into());
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -33,7 +31,6 @@ fn arguments() -> std::result::Result<Paths, lexopt::Error> {
 
 fn run() -> Result<()> {
     let paths = arguments().map_err(|e| Error::refused("usage", e))?;
-    media::keep_mounts_apart()?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)

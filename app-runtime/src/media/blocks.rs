@@ -15,7 +15,7 @@ pub struct Block {
     pub name: String,
     /// The number of the disk among all that there were since boot: another one in the same place
     /// has another.
-    sequence: String,
+    pub(super) sequence: String,
 }
 
 /// An entry of `/sys/class/block`.

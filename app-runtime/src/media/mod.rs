@@ -4,18 +4,21 @@
 //! | module | what |
 //! |---|---|
 //! | [`blocks`] | which block devices are on removable media |
-//! | [`fat`] | what a FAT volume is called |
+//! | [`volume`] | which file system one has, and what it is called |
+//! | `fat`, `exfat` | what a volume says of itself |
 //! | [`events`] | when the kernel says that a block device came or went |
 //!
 //! What always holds: no file system of a stranger's is given to the kernel unless a plug of
-//! `removable-media` is granted, which only a person does; it is FAT, the one that sticks have, and
-//! nothing in it is executed, a device, or runs as its owner; the disk that the device runs from is
-//! never taken for one. The mounts are seen by appd and by the apps that may see them, and by
-//! nothing else of the device: they are in appd's own mount namespace, and end with it.
+//! `removable-media` is granted, which only a person does; it is FAT or exFAT, which sticks have,
+//! and nothing in it is executed, a device, or runs as its owner; the disk that the device runs
+//! from is never taken for one. The mounts are seen by appd and by the apps that may see them, and
+//! by nothing else of the device: they are in appd's own mount namespace, and end with it.
 
 pub mod blocks;
 pub mod events;
-pub mod fat;
+mod exfat;
+mod fat;
+pub mod volume;
 
 use crate::{
     error::{Context, Result},
@@ -34,28 +37,16 @@ use std::{
     rc::Rc,
     time::Duration,
 };
+use volume::Volume;
 
 /// Where apps see the media, each in a folder of its own.
 pub const INSIDE: &str = "/media";
 /// The kernel's events come in bursts: a disk, its partitions.
 const BURST: Duration = Duration::from_millis(200);
-/// Everybody who sees them may read and write; what was written is on the medium soon, since it may
-/// be pulled out at any time; chmod(2) has no effect, and is no error.
-const OPTIONS: &std::ffi::CStr = c"umask=0,flush,quiet,utf8";
-
 /// Of the folder with the media: nothing but mount points.
 const FOLDER: &std::ffi::CStr = c"mode=755,size=64k,nr_inodes=64";
 /// Most media at once; a stick can claim to have many partitions.
 const MOST: usize = 16;
-
-/// Makes appd's mount namespace its own: what it mounts is no business of other services.
-pub fn keep_mounts_apart() -> Result<()> {
-    #[expect(deprecated, reason = "the safe form exists only in a newer rustix")]
-    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS)
-        .context("make", "mount namespace")?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", private).context("make private", "mounts")
-}
 
 /// Makes the folder that apps follow, in which media are mounted; in memory, so that the folders of
 /// media end with the mount namespace as their mounts do.
@@ -152,31 +143,37 @@ impl Media {
         }
     }
 
-    /// Mounts it under its name; `None`: it is not FAT, or one too many.
+    /// Mounts it under its name; `None`: it is neither FAT nor exFAT, or one too many.
     fn mount(&self, paths: &Paths, block: &Block) -> Result<Option<String>> {
         let device = Path::new("/dev").join(&block.name);
-        let mut sector = [0; fat::SECTOR];
         let file = File::open(&device).at("open", &device)?;
-        file.read_exact_at(&mut sector, 0).at("read", &device)?;
+        let found = volume::find(&|at, into| file.read_exact_at(into, at)).at("read", &device)?;
         drop(file);
-        let Some(mut name) = fat::name(&sector) else { return Ok(None) };
-        let taken: Vec<&String> = self.0.values().flatten().collect();
-        if taken.len() >= MOST {
-            return Ok(None);
-        }
-        while taken.contains(&&name) {
-            name = format!("{name}-{}", block.name);
-        }
+        let Some(Volume { kind, name }) = found else { return Ok(None) };
+        let Some(name) = self.free_name(name, block) else { return Ok(None) };
         let target = paths.media().join(&name);
         fs::create_dir_all(&target).at("make directory", &target)?;
         let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
         let flags = flags | MountFlags::NOATIME;
-        let mounted = rustix::mount::mount(&device, &target, "vfat", flags, Some(OPTIONS));
+        let options = Some(kind.options());
+        let mounted = rustix::mount::mount(&device, &target, kind.type_name(), flags, options);
         if let Err(error) = mounted {
             let _ = fs::remove_dir(&target);
             return Err(error).at("mount", &device);
         }
         Ok(Some(name))
+    }
+
+    /// The name that it gets beside those that are mounted; `None`: it is one too many.
+    fn free_name(&self, mut name: String, block: &Block) -> Option<String> {
+        let taken: Vec<&String> = self.0.values().flatten().collect();
+        if taken.len() >= MOST {
+            return None;
+        }
+        while taken.contains(&&name) {
+            name = format!("{name}-{}", block.name);
+        }
+        Some(name)
     }
 
     fn take_all(&mut self, paths: &Paths) {
@@ -193,5 +190,32 @@ impl Media {
             Ok(()) => eprintln!("media: {INSIDE}/{name} is gone"),
             Err(error) => eprintln!("media: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, MOST, Media};
+
+    #[test]
+    fn each_medium_has_a_name_of_its_own_and_there_are_only_so_many() {
+        let mut media = Media::default();
+        let next = |media: &mut Media, number: usize, name: &str| {
+            let block = Block { name: format!("sd{number}"), sequence: number.to_string() };
+            let name = media.free_name(name.into(), &block);
+            media.0.insert(block, name.clone());
+            name
+        };
+        assert_eq!(next(&mut media, 0, "LOGS").as_deref(), Some("LOGS"));
+        assert_eq!(next(&mut media, 1, "LOGS").as_deref(), Some("LOGS-sd1"));
+        assert_eq!(next(&mut media, 2, "LOGS-sd1").as_deref(), Some("LOGS-sd1-sd2"));
+        for number in 3..MOST {
+            assert!(next(&mut media, number, "STICK").is_some());
+        }
+        assert_eq!(next(&mut media, MOST, "LAST"), None);
+        // What is left alone takes no place.
+        let first = media.0.keys().next().unwrap().clone();
+        media.0.remove(&first);
+        assert_eq!(next(&mut media, MOST + 1, "LAST").as_deref(), Some("LAST"));
     }
 }

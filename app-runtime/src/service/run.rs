@@ -15,8 +15,8 @@ use crate::{
     output::{DRAIN, Output},
     pidfd::Watched,
 };
-use rustix::process::{Pid, Signal};
-use sandbox::{PROGRAM_PID, Process, Spawned, Stdio, cgroup};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use sandbox::{Confinement, PROGRAM_PID, Process, Spawned, Stdio, cgroup};
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -32,6 +32,8 @@ use tokio::{
 
 /// Between two looks whether a killed group is empty.
 const EMPTYING: Duration = Duration::from_millis(5);
+/// How many processes of a service are tried for its namespaces.
+const CANDIDATES: usize = 8;
 /// Exit code of a process that could not be reaped.
 const UNKNOWN: i32 = 1;
 
@@ -171,10 +173,38 @@ impl Service {
         if let Some(ear) = ear {
             confinement.mounts.push(confine::notify(ear.directory()));
         }
-        Ok(match beside {
-            Some(running) => sandbox::join(&confinement, process, running.as_fd())?,
-            None => sandbox::spawn(&confinement, process)?,
-        })
+        match beside {
+            Some(reaper) => self.join(&confinement, process, reaper),
+            None => Ok(sandbox::spawn(&confinement, process)?),
+        }
+    }
+
+    /// In the namespaces of the service's program, or of what it left behind: who may not trace may
+    /// not enter those of the reaper, which has memory of appd's own.
+    fn join(
+        &self,
+        confinement: &Confinement,
+        process: &Process<'_>,
+        reaper: &Watched,
+    ) -> Result<Spawned> {
+        let group = self.bounds.paths.service_cgroup(&self.name);
+        let mut last = None;
+        for number in cgroup::processes(&group).into_iter().take(CANDIDATES) {
+            let Some(pid) = Pid::from_raw(number) else { continue };
+            let Ok(program) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            if !cgroup::processes(&group).contains(&number) {
+                // The number may be another one's by now.
+                continue;
+            }
+            match sandbox::join(confinement, process, program.as_fd()) {
+                Ok(spawned) => return Ok(spawned),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(error.into()),
+            None => Ok(sandbox::join(confinement, process, reaper.as_fd())?),
+        }
     }
 
     async fn attend(

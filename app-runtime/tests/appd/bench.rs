@@ -1,14 +1,17 @@
 //! A folder that stands for a device, and the appd that runs on it.
 
+use app_runtime::confine;
 use protocol::keychain::KeyChain;
 use protocol::keys::{KeySet, PrivateKey};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use sandbox::{Mount, Process, Stdio};
 use serde_json::Value;
 use std::{
     cell::OnceCell,
     fs,
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -53,6 +56,16 @@ pub fn online(script: &str) -> Command {
     command
 }
 
+/// What init is told of appd.
+fn manifest() -> &'static init::manifest::Manifest {
+    static MANIFEST: OnceLock<init::manifest::Manifest> = OnceLock::new();
+    MANIFEST.get_or_init(|| {
+        let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../init/services");
+        let loaded = init::manifest::load(&services);
+        loaded.services.into_iter().find(|service| service.name == "appd").unwrap()
+    })
+}
+
 /// The key that the device trusts for apps.
 pub fn app_key() -> PrivateKey {
     PrivateKey::from_seed(&[7; 32])
@@ -62,7 +75,7 @@ pub fn app_key() -> PrivateKey {
 pub struct Bench {
     pub dir: PathBuf,
     cgroup: PathBuf,
-    appd: Option<Child>,
+    appd: Option<Pid>,
     tmpfs: bool,
 }
 
@@ -109,7 +122,9 @@ impl Bench {
         }
         fs::create_dir_all(dir.join("usr/bin")).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_snapctl"), dir.join("usr/bin/snapctl")).unwrap();
-        fs::create_dir_all(dir.join("run/holdfast")).unwrap();
+        for folder in ["run/holdfast", "run/snaps", "run/media", "data/snaps", "data/system"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
         fs::write(dir.join("run/holdfast/resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
         Self { dir, cgroup: hierarchy().join(name).join("apps"), appd: None, tmpfs: false }
     }
@@ -135,37 +150,46 @@ impl Bench {
         fs::write(self.dir.join("data/system/updater/keys.chain"), chain.encode()).unwrap();
     }
 
-    /// Starts appd in a mount namespace of its own, so that its mounts end with it, and waits until
-    /// it answers.
+    /// Starts appd as init does, with the rights that its manifest gives it and no others, and
+    /// waits until it answers.
     pub fn boot(&mut self) {
         let log =
             fs::File::options().create(true).append(true).open(self.dir.join("appd.log")).unwrap();
-        let appd = Command::new("unshare")
-            .args(["--mount", "--propagation", "private"])
-            .arg(env!("CARGO_BIN_EXE_appd"))
-            .arg("--root")
-            .arg(&self.dir)
-            .arg("--cgroup")
-            .arg(&self.cgroup)
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.appd = Some(appd);
+        let parent = self.cgroup.parent().unwrap();
+        sandbox::cgroup::enable_controllers(parent, &confine::CONTROLLERS).unwrap();
+        fs::create_dir_all(&self.cgroup).unwrap();
+        let mut confinement = init::launch::confinement(manifest(), None).unwrap();
+        // What is the root of a device is a folder here.
+        for mount in &mut confinement.mounts {
+            if let Mount::Writable(path) | Mount::ReadOnly(path) | Mount::Hide(path) = mount
+                && !path.starts_with("/proc")
+            {
+                *path = self.dir.join(path.strip_prefix("/").unwrap());
+            }
+        }
+        // Where the sandbox puts views together is nobody's to choose.
+        let others = ["/run".into(), self.cgroup.clone()];
+        confinement.mounts.extend(others.map(Mount::Writable));
+        let mut process = Process::new(env!("CARGO_BIN_EXE_appd"));
+        let arguments = ["--root".as_ref(), self.dir.as_os_str(), "--cgroup".as_ref()];
+        process.args =
+            arguments.into_iter().chain([self.cgroup.as_os_str()]).map(Into::into).collect();
+        process.stderr = Stdio::Fd(log.as_fd());
+        self.appd = Some(sandbox::spawn(&confinement, &process).unwrap().pid);
         self.until("appd answers", |bench| bench.snapctl(&["list"]).0 == 0);
     }
 
     /// As a power cut, as far as appd can tell.
     pub fn kill(&mut self) {
-        if let Some(mut appd) = self.appd.take() {
-            appd.kill().unwrap();
-            appd.wait().unwrap();
+        if let Some(appd) = self.appd.take() {
+            kill_process(appd, Signal::KILL).unwrap();
+            waitpid(Some(appd), WaitOptions::empty()).unwrap();
         }
     }
 
     /// A shell's script, in the mount namespace of appd.
     pub fn among_its_mounts(&self, script: &str) {
-        let pid = self.appd.as_ref().unwrap().id().to_string();
+        let pid = self.appd.unwrap().as_raw_nonzero().to_string();
         run(Command::new("nsenter").args(["--mount", "--target", &pid, "sh", "-c", script]));
     }
 

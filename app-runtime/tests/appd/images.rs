@@ -159,10 +159,26 @@ struct Registry {
 
 impl Registry {
     fn start(folder: &Path) -> Self {
+        Self::configured(folder, "")
+    }
+
+    /// With a certificate for its address, which the authority signed.
+    fn with_tls(folder: &Path, authority: &Authority) -> Self {
+        let [certificate, key] = ["registry.crt", "registry.key"].map(|name| folder.join(name));
+        let own = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(["127.0.0.1".into()]).unwrap();
+        let signed = parameters.signed_by(&own, &authority.0).unwrap();
+        fs::write(&certificate, signed.pem()).unwrap();
+        fs::write(&key, own.serialize_pem()).unwrap();
+        let (certificate, key) = (certificate.display(), key.display());
+        Self::configured(folder, &format!(", tls: {{certificate: {certificate}, key: {key}}}"))
+    }
+
+    fn configured(folder: &Path, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\n",
+             http: {{addr: '127.0.0.1:{port}'{more}}}\n",
             folder.join("registry").display()
         );
         let path = folder.join("registry.yml");
@@ -188,6 +204,18 @@ impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Signs certificates of servers.
+struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self(rcgen::CertifiedIssuer::self_signed(parameters, key).unwrap())
     }
 }
 
@@ -385,4 +413,26 @@ fn a_registry_that_sends_something_else_is_refused() {
     assert!(code == "image-digest" && why.contains(&digest), "{code}: {why}");
     let (code, _) = bench.refused(&["install", "oci://h/A", "--dangerous"]);
     assert_eq!(code, "bad-url");
+}
+
+#[test]
+fn a_registry_with_tls_is_believed_by_the_fleets_authority_and_by_no_unknown_one() {
+    let bench = Bench::new();
+    layout(&bench);
+    let authority = Authority::new();
+    let registry = Registry::with_tls(&bench.dir, &authority);
+    push(&bench, &registry);
+    let address = format!("oci://127.0.0.1:{}/group/web:1.0", registry.port);
+    let install = ["install", &*address, "--dangerous"];
+    let (code, why) = bench.refused(&install);
+    assert!(code == "download" && why.contains("certificate"), "{code}: {why}");
+
+    let toml = |ca: &str| format!("[fleet]\nurl = 'https://fleet.test'\nca = '''\n{ca}'''\n");
+    let path = bench.dir.join("data/system/device.toml");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, toml(&Authority::new().0.pem())).unwrap();
+    assert_eq!(bench.refused(&install).0, "download");
+    fs::write(&path, toml(&authority.0.pem())).unwrap();
+    bench.ask(&install);
+    says(&bench, &SAYS);
 }

@@ -1,6 +1,7 @@
 //! What an app that appd runs can see, told by the app.
 
 use crate::{bench::Bench, snap::Snap};
+use std::fs;
 
 fn report(bench: &Bench, name: &str, plugs: &str, script: &str) -> Vec<String> {
     let mut snap = Snap::new(name, "1", &format!("#!/bin/sh\n{script}\n"));
@@ -79,4 +80,24 @@ fn network_bind_shares_the_network_and_brings_dns() {
     assert_eq!(bench.ask(&["info", "online"])["connections"], serde_json::json!(["network-bind"]));
     let alone = report(&bench, "offline", "", "busybox readlink /proc/self/ns/net");
     assert_ne!(alone, [host.to_str().unwrap()]);
+}
+
+#[test]
+fn a_snap_has_clocks_of_its_own_unless_it_is_shown_times_of_the_devices() {
+    let bench = Bench::new();
+    let up = |text: &str| -> f64 { text.split(' ').next().unwrap().parse().unwrap() };
+    let device = || up(&fs::read_to_string("/proc/uptime").unwrap());
+    let before = device();
+    let plugs = "    plugs: [system-observe]\n";
+    report(&bench, "clocks", plugs, "busybox cat /proc/uptime");
+    bench.ask(&["start", "clocks.main"]);
+    bench.until("it looked twice", |bench| bench.output("clocks").len() == 2);
+    let seen = bench.output("clocks");
+    let (first, second) = (up(&seen[0]), up(&seen[1]));
+    assert!(first < before && (first..before).contains(&second), "{before} {seen:?}");
+
+    bench.ask(&["connect", "clocks:system-observe"]);
+    bench.ask(&["start", "clocks.main"]);
+    bench.until("it looked again", |bench| up(bench.output("clocks").last().unwrap()) >= before);
+    assert!(up(bench.output("clocks").last().unwrap()) <= device());
 }

@@ -84,11 +84,13 @@ fn a_set_is_carried_from_one_gateway_to_another() {
         installed(&to, name, "2", 1);
     }
     from.ask(&["save"]);
-    let exported = from.dir.join("set.tar");
+    let exported = from.dir.join("data/set.tar");
     let words = ["export-snapshot", "1", exported.to_str().unwrap()];
     from.ask(&words);
-    // What is there is not written over.
+    // What is there is not written over, and nothing is written beside data.
     assert_eq!(from.refused(&words).0, "io");
+    let elsewhere = from.dir.join("etc/set.tar");
+    assert_eq!(from.refused(&["export-snapshot", "1", elsewhere.to_str().unwrap()]).0, "io");
     to.ask(&["save", "first"]);
     let said = to.ask(&["import-snapshot", exported.to_str().unwrap()]);
     assert_eq!(said["ok"], "Imported snapshot as #2");

@@ -79,11 +79,15 @@ fn clock() {
 
 /// Counts the starts in the data that all revisions share: what survives restarts, reboots and
 /// refreshes.
+/// Kept by a rename out of another folder, as by programs that leave no half of a file.
 fn count_start(common: &str) -> std::io::Result<u32> {
-    let path = format!("{common}/starts");
+    let (path, folder) = (format!("{common}/starts"), format!("{common}/new"));
     let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
     let starts = before.unwrap_or(0) + 1;
-    std::fs::write(path, format!("{starts}\n"))?;
+    std::fs::create_dir_all(&folder)?;
+    let new = format!("{folder}/starts");
+    std::fs::write(&new, format!("{starts}\n"))?;
+    std::fs::rename(new, path)?;
     Ok(starts)
 }
 

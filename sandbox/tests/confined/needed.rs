@@ -13,7 +13,9 @@ use std::{os::unix::fs::chown, path::Path, process::Command, sync::LazyLock};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_sandbox-exercise");
 /// Besides the app's: what the rules of services are good for.
-const SERVICE_RIGHTS: [&str; 3] = ["net_raw", "sys_time", "setgid"];
+const SERVICE_RIGHTS: [&str; 4] = ["net_raw", "sys_time", "setgid", "sys_admin"];
+/// What shares its call's name with what apps have.
+const NOT_OF_APPS: [&str; 3] = ["socket packet", "socket netfilter", "socket uevent"];
 
 fn exercises() -> &'static [String] {
     static LIST: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -51,7 +53,10 @@ fn quick(scene: &Scene, profile: &'static Profile, capabilities: CapabilitySet) 
     confinement.capabilities = capabilities;
     // A leader of a session could not begin one.
     confinement.new_session = false;
-    confinement.namespaces.mount = false;
+    confinement.namespaces.mount = profile.rules.iter().any(|rule| rule.name == "mount");
+    if confinement.namespaces.mount {
+        confinement.mounts.push(Mount::Writable(scene.dir.clone()));
+    }
     confinement.namespaces.net = true;
     chown(&scene.dir, Some(id), Some(id)).unwrap();
     confinement
@@ -99,11 +104,13 @@ fn each_rule_of_the_app_profile_is_needed() {
 
 #[test]
 fn each_rule_of_the_service_profiles_is_needed() {
-    let whole = &profile::SERVICE_CLOCK;
-    assert!(profile::SERVICE.rules.iter().all(|rule| whole.rules.contains(rule)));
-    let rules = whole.rules.iter().filter(|rule| !profile::APP.rules.contains(rule));
-    let found = unneeded(whole, rules, capability::by_names(SERVICE_RIGHTS).unwrap());
-    assert!(found.is_empty(), "nothing fails without these rules: {found:#?}");
+    let clock = &profile::SERVICE_CLOCK;
+    assert!(profile::SERVICE.rules.iter().all(|rule| clock.rules.contains(rule)));
+    for whole in [clock, &profile::SERVICE_APPS] {
+        let rules = whole.rules.iter().filter(|rule| !profile::APP.rules.contains(rule));
+        let found = unneeded(whole, rules, capability::by_names(SERVICE_RIGHTS).unwrap());
+        assert!(found.is_empty(), "{}: nothing fails without these: {found:#?}", whole.name);
+    }
 }
 
 #[test]
@@ -134,8 +141,9 @@ fn each_exercise_is_of_a_rule_and_works_in_an_apps_full_confinement() {
     let of = |profile: &Profile, exercise: &str| {
         profile.rules.iter().any(|rule| rule.name == call(exercise))
     };
+    let profiles = [&profile::APP, &profile::SERVICE_CLOCK, &profile::SERVICE_APPS];
     let astray: Vec<_> =
-        all.iter().filter(|e| !of(&profile::SERVICE_CLOCK, e) && !of(&profile::APP, e)).collect();
+        all.iter().filter(|e| !profiles.iter().any(|profile| of(profile, e))).collect();
     assert!(astray.is_empty(), "no profile has these: {astray:?}");
 
     let scene = Scene::new();
@@ -147,8 +155,7 @@ fn each_exercise_is_of_a_rule_and_works_in_an_apps_full_confinement() {
         mode: 0o1777,
         owner: Identity { uid: 0, gid: 0 },
     });
-    // A packet socket shares its call's name with what apps have.
-    let own = || all.iter().filter(|e| of(&profile::APP, e) && *e != "socket packet");
+    let own = || all.iter().filter(|e| of(&profile::APP, e) && !NOT_OF_APPS.contains(&e.as_str()));
     assert!(own().count() > 200, "too few exercises: {}", own().count());
     let failed = failures(&confinement, "/bin/exercise", Path::new("/work"), own());
     assert!(failed.is_empty(), "{failed:#?}");

@@ -34,6 +34,25 @@ fn a_service_sees_the_host_and_writes_only_where_it_may() {
 }
 
 #[test]
+fn what_is_read_only_below_what_is_writable_may_hold_what_is_again() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.dir.join("mine/kept/again")).unwrap();
+    let mut confinement = Confinement::service(&profile::SERVICE);
+    // In whatever order they are said.
+    confinement.mounts = vec![
+        Mount::Writable(scene.dir.join("mine/kept/again")),
+        Mount::ReadOnly(scene.dir.join("mine/kept")),
+        Mount::Writable(scene.dir.join("mine")),
+    ];
+    let dir = scene.dir.join("mine");
+    let script = format!(
+        "cd {}; for at in . kept kept/again; do touch $at/new 2>/dev/null && echo $at; done",
+        dir.display()
+    );
+    assert_eq!(sh(&confinement, &script).0, ".\nkept/again\n");
+}
+
+#[test]
 fn a_service_keeps_exactly_the_capabilities_of_its_manifest() {
     let _scene = Scene::new();
     let mut confinement = Confinement::service(&profile::SERVICE);

@@ -1,8 +1,8 @@
 //! The user namespace: ids of its own, and no power over anything. And the clocks.
 
 use crate::scene::{APP, IDS, Scene, give, perl, run, sh, wait};
-use sandbox::{CapabilitySet, Confinement, IdMap, Identity, Mount, Process, profile};
-use std::{fs, os::unix::fs::MetadataExt};
+use sandbox::{CapabilitySet, Confinement, IdMap, Identity, Mount, Process, clocks, profile};
+use std::{fs, os::unix::fs::MetadataExt, sync::Arc};
 
 #[test]
 fn ids_inside_are_others_outside_and_groups_cannot_be_set() {
@@ -197,7 +197,7 @@ fn uptime(confinement: &Confinement) -> f64 {
 }
 
 #[test]
-fn clocks_of_its_own_begin_with_the_process_if_that_is_asked_for() {
+fn clocks_of_its_own_begin_anew_and_are_shared_by_whom_they_are_given_to() {
     let scene = Scene::new();
     let real = || -> f64 {
         let text = fs::read_to_string("/proc/uptime").unwrap();
@@ -206,9 +206,11 @@ fn clocks_of_its_own_begin_with_the_process_if_that_is_asked_for() {
     assert!(real() > 120.0, "this test needs a machine that is up for two minutes");
     let mut confinement = scene.app();
     let before = real();
-    assert!((before..=real() + 60.0).contains(&uptime(&confinement)), "apps share the clocks");
-    confinement.namespaces.time = true;
-    assert!((0.0..60.0).contains(&uptime(&confinement)), "with a reaper, whose child it is");
+    assert!((before..=real() + 60.0).contains(&uptime(&confinement)), "without, the caller's");
+    confinement.clocks = Some(Arc::new(clocks::new().unwrap()));
+    let first = uptime(&confinement);
+    assert!((0.0..60.0).contains(&first), "with a reaper, whose child it is");
     confinement.reaper = false;
-    assert!((0.0..60.0).contains(&uptime(&confinement)), "without one, by executing");
+    assert!((first..60.0).contains(&uptime(&confinement)), "without one; they went on");
+    assert!(real() > before, "and the caller's are what they were");
 }

@@ -13,7 +13,7 @@ use app_runtime::snapshot::{COMMON, DATA, Head, Packed};
 use app_runtime::state::{Revision, Role, Snapshot, State};
 use app_runtime::{Error, Result};
 use protocol::change::{Order, Origin};
-use protocol::control::Failure;
+use protocol::control::{APPS_CGROUP, Failure};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -72,7 +72,7 @@ fn in_short(content: Option<Vec<u8>>) -> String {
 }
 
 fn paths() -> Paths {
-    Paths::new("/", "/sys/fs/cgroup/apps")
+    Paths::new("/", APPS_CGROUP)
 }
 
 /// `NAME-VERSION.snap`

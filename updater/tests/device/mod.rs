@@ -337,11 +337,7 @@ impl Gateway {
 
     /// A disk with two slots as the kernel shows it in sysfs and devfs.
     fn write_card(&self) {
-        let mut disk = vec![0; 512];
-        disk[440..444].copy_from_slice(&SIGNATURE.to_le_bytes());
-        self.write("dev/mmcblk0", &disk);
-        // Another card, whose partitions must not be taken.
-        self.write("dev/sda", &[0; 512]);
+        // The other disk's partition must not be taken. Neither disk as a whole can be opened.
         let class = self.root.join("sys/class/block");
         fs::create_dir_all(&class).unwrap();
         for (disk, partition, number) in
@@ -362,6 +358,14 @@ impl Gateway {
     fn boots(&self, build: &BuildInfo, slot: SlotName) {
         self.write("etc/holdfast/release.json", &serde_json::to_vec(build).unwrap());
         let (letter, number) = if slot == SlotName::A { ("a", 2) } else { ("b", 3) };
+        for partition in [2, 3] {
+            let holders = format!("sys/devices/mmcblk0/mmcblk0p{partition}/holders");
+            let _ = fs::remove_dir_all(self.at(&holders));
+            fs::create_dir_all(self.at(&holders)).unwrap();
+            if partition == number {
+                self.write(&format!("{holders}/dm-0"), b"");
+            }
+        }
         let first = CHUNK / 512;
         let sectors = IMAGE_CHUNKS * CHUNK / 512 - first;
         let line = format!(

@@ -95,6 +95,7 @@ pub const NEEDS: &[Need] = &[
     test("veritysetup", "cryptsetup-bin", "checks the hash tree"),
     test("fsck.fat", "dosfstools", "checks the boot partition"),
     test("mdir", "mtools", "reads the boot partition"),
+    test("mkfs.exfat", "exfatprogs", "USB sticks of a kind that gateways are given"),
     test("sfdisk", "fdisk", "checks the partition table"),
     test("bmaptool", "bmap-tools", "checks the block map"),
     probed(

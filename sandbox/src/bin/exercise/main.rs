@@ -15,6 +15,7 @@ mod sys_processes;
 mod sys_sockets;
 mod sys_threads;
 mod sys_time;
+mod sys_views;
 
 use fixtures::Exercise;
 use std::process::{Command, ExitCode};
@@ -31,6 +32,7 @@ fn all() -> impl Iterator<Item = &'static Exercise> {
         sys_sockets::ALL,
         sys_threads::ALL,
         sys_time::ALL,
+        sys_views::ALL,
     ]
     .into_iter()
     .flatten()

@@ -43,6 +43,7 @@ use crate::identity::{Identity, Site};
 use crate::paths::Paths;
 use protocol::control::{Failure, InitRequest};
 use protocol::device::DeviceConfig;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -77,6 +78,9 @@ fn failure(code: &str, message: impl std::fmt::Display) -> Failure {
 }
 
 fn run(paths: Paths) -> Result<(), Failure> {
+    // The device's key is in its memory: no other service of user 0 looks into it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| failure("internal", format!("keep memory to itself: {error}")))?;
     // The only provider that is linked; a second call would be an error that does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let site = Site::load(paths)?;

@@ -1,7 +1,8 @@
 //! The two slots as block devices.
 //!
-//! The kernel's command line says which slot runs (`holdfast.slot`) and by which PARTUUID it was
-//! found; the other slot is the other partition of the disk with the same signature. Devices are
+//! The kernel's command line says which slot runs (`holdfast.slot`, and the same by the number in
+//! its PARTUUID); the root file system is mapped from that partition, and the other slot is the
+//! other partition of its disk. The disk as a whole is not this daemon's to open. Devices are
 //! opened anew for each installation of the daemon and never by a name that was guessed.
 //!
 //! Invariants: the running slot is opened for reading only; the other one exclusively, which the
@@ -15,15 +16,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use updater::Error;
 use updater::ports::{Chunk, Storage};
 
 /// Partition of slot a; slot b follows.
 const PARTITION_A: u32 = 2;
 const PARTITION_B: u32 = 3;
-/// Where an MBR has its signature.
-const SIGNATURE_OFFSET: u64 = 440;
 /// Unit of `size` in sysfs, whatever the card's own sectors are.
 const SECTOR: u64 = 512;
 /// Longest command line read; the kernel's own limit on arm64 is below it.
@@ -42,6 +41,16 @@ struct Partition {
     sectors: u64,
 }
 
+impl Partition {
+    /// From its directory in sysfs.
+    fn read(paths: &Paths, place: &Path) -> Result<Self, Error> {
+        let size = fs::read_to_string(place.join("size")).ok();
+        let sectors = size.and_then(|text| text.trim().parse().ok());
+        let sectors = sectors.ok_or_else(|| storage("size of a slot's partition"))?;
+        Ok(Self { device: paths.at("/dev").join(place.file_name().unwrap_or_default()), sectors })
+    }
+}
+
 fn storage(what: impl std::fmt::Display) -> Error {
     Error::Storage(what.to_string())
 }
@@ -50,13 +59,13 @@ impl Slots {
     /// Finds and opens both.
     pub fn open(paths: &Paths) -> Result<Self, Error> {
         let line = read_line(paths)?;
-        let (slot, signature) = running_slot(&line)?;
-        let (running, target) = match slot {
+        let (running, target) = match running_slot(&line)? {
             SlotName::A => (PARTITION_A, PARTITION_B),
             SlotName::B => (PARTITION_B, PARTITION_A),
         };
-        let running = find(paths, signature, running)?;
-        let target = find(paths, signature, target)?;
+        let running = mapped(paths, running)?;
+        let target = Partition::read(paths, &beside(&running, target)?)?;
+        let running = Partition::read(paths, &running)?;
         let open = |options: &OpenOptions, partition: &Partition| {
             let path = &partition.device;
             options.open(path).map_err(|e| storage(format!("open {}: {e}", path.display())))
@@ -148,8 +157,8 @@ fn read_line(paths: &Paths) -> Result<String, Error> {
     Ok(line)
 }
 
-/// Running slot and signature of its disk, from the kernel's command line.
-fn running_slot(line: &str) -> Result<(SlotName, u32), Error> {
+/// Running slot, from the kernel's command line.
+fn running_slot(line: &str) -> Result<SlotName, Error> {
     let slot = line.split_ascii_whitespace().find_map(|w| w.strip_prefix("holdfast.slot="));
     let (slot, number) = match slot {
         Some("a") => (SlotName::A, PARTITION_A),
@@ -157,14 +166,12 @@ fn running_slot(line: &str) -> Result<(SlotName, u32), Error> {
         _ => return Err(storage("the command line has no holdfast.slot")),
     };
     let missing = || storage("the command line has no PARTUUID of a slot");
-    let uuid = line.split("PARTUUID=").nth(1).ok_or_else(missing)?;
-    let uuid = uuid.get(..11).ok_or_else(missing)?;
-    let (signature, partition) = uuid.split_once('-').ok_or_else(missing)?;
-    let signature = u32::from_str_radix(signature, 16).map_err(|_| missing())?;
-    if u32::from_str_radix(partition, 16) != Ok(number) {
+    let uuid = line.split("PARTUUID=").nth(1).and_then(|rest| rest.get(..11));
+    let (_, partition) = uuid.and_then(|uuid| uuid.split_once('-')).ok_or_else(missing)?;
+    if u32::from_str_radix(partition, 16).map_err(|_| missing())? != number {
         return Err(storage("holdfast.slot and PARTUUID name different slots"));
     }
-    Ok((slot, signature))
+    Ok(slot)
 }
 
 /// Sectors of the running slot's image: root file system and hash tree lie behind what the kernel
@@ -176,31 +183,36 @@ fn image_sectors(line: &str) -> Option<u64> {
     sectors.checked_add(first)
 }
 
-/// The partition of this number on the disk of this signature.
-fn find(paths: &Paths, signature: u32, number: u32) -> Result<Partition, Error> {
+/// sysfs's directory of the partition of this number that something is mapped from: the root file
+/// system is from the running slot, and nothing is from any other partition of any disk.
+fn mapped(paths: &Paths, wanted: u32) -> Result<PathBuf, Error> {
     let class = paths.at("/sys/class/block");
     let entries = fs::read_dir(&class).map_err(|e| storage(format!("list block devices: {e}")))?;
-    for entry in entries.flatten() {
-        let text = |name: &str| fs::read_to_string(entry.path().join(name));
-        let numbered = text("partition").is_ok_and(|text| text.trim().parse() == Ok(number));
-        if !numbered || disk_signature(paths, &entry.path()) != Some(signature) {
-            continue;
-        }
-        let size = text("size").ok().and_then(|text| text.trim().parse().ok());
-        let sectors = size.ok_or_else(|| storage("size of a slot's partition"))?;
-        let device = paths.at("/dev").join(entry.file_name());
-        return Ok(Partition { device, sectors });
+    // The link leads to the device's directory; a partition's lies in its disk's.
+    let places = entries.flatten().filter_map(|entry| fs::canonicalize(entry.path()).ok());
+    let is_held = |place: &PathBuf| {
+        fs::read_dir(place.join("holders")).is_ok_and(|mut holders| holders.next().is_some())
+    };
+    let mut found = places.filter(|place| number(place) == Some(wanted) && is_held(place));
+    match (found.next(), found.next()) {
+        (Some(place), None) => Ok(place),
+        (None, _) => Err(storage(format!("the root is mapped from no partition {wanted}"))),
+        _ => Err(storage(format!("something is mapped from more than one partition {wanted}"))),
     }
-    Err(storage(format!("no partition {number} on a disk with signature {signature:08x}")))
 }
 
-/// MBR signature of the disk that a partition lies on.
-fn disk_signature(paths: &Paths, partition: &std::path::Path) -> Option<u32> {
-    let place = fs::canonicalize(partition).ok()?;
-    let disk = File::open(paths.at("/dev").join(place.parent()?.file_name()?)).ok()?;
-    let mut signature = [0; 4];
-    disk.read_exact_at(&mut signature, SIGNATURE_OFFSET).ok()?;
-    Some(u32::from_le_bytes(signature))
+/// The directory of another partition of the same disk.
+fn beside(place: &Path, wanted: u32) -> Result<PathBuf, Error> {
+    let disk = place.parent().unwrap_or(place);
+    let entries = fs::read_dir(disk).map_err(|e| storage(format!("list partitions: {e}")))?;
+    let mut places = entries.flatten().map(|entry| entry.path());
+    let missing = || storage(format!("no partition {wanted} on {}", disk.display()));
+    places.find(|place| number(place) == Some(wanted)).ok_or_else(missing)
+}
+
+/// Number of a partition; `None`: it is none.
+fn number(place: &Path) -> Option<u32> {
+    fs::read_to_string(place.join("partition")).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -221,7 +233,7 @@ mod tests {
     fn the_running_slot_is_taken_from_the_command_line_or_not_at_all() {
         let line = "ro dm-mod.create=\"slot,,0,ro,0 32 linear PARTUUID=484f4c44-03 32768\" \
                     holdfast.slot=b holdfast.boot=trial";
-        assert_eq!(running_slot(line).unwrap(), (SlotName::B, 0x484f_4c44));
+        assert_eq!(running_slot(line).unwrap(), SlotName::B);
         for bad in [
             "",
             "holdfast.slot=b",
