@@ -8,7 +8,8 @@ mod family;
 
 use rustix::process::{Pid, Signal, WaitOptions};
 use sandbox::{
-    CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Stdio, profile, spawn,
+    CgroupPlace, Confinement, IdMap, Identity, Limits, Mount, Process, Stdio, clocks, profile,
+    spawn,
 };
 use std::{
     fs, io,
@@ -16,6 +17,7 @@ use std::{
     os::{fd::AsFd, unix::fs::symlink},
     path::Path,
     process::{Command, Stdio as Pipe},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -88,6 +90,8 @@ pub fn ours(root: &Path, cgroup: &Path) -> io::Result<Started> {
     process.args = SCRIPT.map(Into::into).to_vec();
     process.stdout = Stdio::Fd(writer.as_fd());
     let began = Instant::now();
+    // A snap's services share them; here each start pays for them.
+    confinement.clocks = Some(Arc::new(clocks::new().map_err(io::Error::other)?));
     let spawned = spawn(&confinement, &process).map_err(io::Error::other)?;
     reader.read_exact(&mut [0; UP])?;
     Ok(Started { pid: spawned.pid.as_raw_pid(), took: began.elapsed() })
