@@ -218,7 +218,7 @@ fn mounts(paths: &Paths, snap: &Snap, place: &Place, mount: PathBuf) -> Vec<Moun
     let owner = Identity { uid: place.uid, gid: place.uid };
     vec![
         Mount::Proc,
-        Mount::Dev,
+        Mount::Dev(Vec::new()),
         tmpfs("/tmp", 0o1777, root),
         tmpfs("/run", 0o1777, root),
         tmpfs(&runtime_directory(snap, place), 0o700, owner),

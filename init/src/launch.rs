@@ -115,10 +115,10 @@ fn devices(seen: Devices, disk: Option<&Disk>) -> Vec<Mount> {
     let slots = [layout::SLOT_A, layout::SLOT_B].map(|slot| u32::from(slot.number));
     let partitions = disk.map(Disk::partitions).unwrap_or_default();
     match seen {
-        Devices::Standard => vec![Mount::Dev],
+        Devices::Standard => vec![Mount::Dev(Vec::new())],
         Devices::Slots => {
             let slots = partitions.into_iter().filter(|p| slots.contains(&p.number));
-            slots.map(|slot| Mount::Device(slot.device)).chain([Mount::Dev]).collect()
+            vec![Mount::Dev(slots.map(|slot| slot.device).collect())]
         }
         Devices::Hardware => {
             let whole = disk.map(Disk::devices).unwrap_or_default();

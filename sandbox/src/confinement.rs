@@ -202,11 +202,9 @@ pub enum Mount {
     /// `/proc` of the process's own pid namespace, without what tells of the host.
     Proc,
     /// `/dev` with null, zero, full, random, urandom, tty, pts, shm and the standard links; with an
-    /// IPC namespace of its own also mqueue.
-    Dev,
-    /// With [`Root::Host`] and [`Mount::Dev`]: this node of the caller's `/dev` is there, too.
-    /// Skipped when it does not exist.
-    Device(PathBuf),
+    /// IPC namespace of its own also mqueue. And these nodes of the caller's `/dev`, as far as they
+    /// exist.
+    Dev(Vec<PathBuf>),
 }
 
 /// Namespaces of its own; `false` or `None` shares the caller's.

@@ -86,7 +86,9 @@ fn check_target(mount: &Mount) -> Result<()> {
         _ if !path.is_absolute() || !plain || path == Path::new("/") => {
             refuse("not a plain absolute path")
         }
-        Mount::Device(_) if path.parent() != Some(Path::new(DEV)) => refuse("not a node of /dev"),
+        Mount::Dev(also) if also.iter().any(|node| node.parent() != Some(path)) => {
+            refuse("not a node of it")
+        }
         _ => Ok(()),
     }
 }
@@ -96,11 +98,10 @@ pub(crate) fn target(mount: &Mount) -> &Path {
         Mount::Bind { target, .. }
         | Mount::Live { target, .. }
         | Mount::Tmpfs { target, .. }
-        | Mount::Link { target, .. }
-        | Mount::Device(target) => target,
+        | Mount::Link { target, .. } => target,
         Mount::Writable(path) | Mount::ReadOnly(path) | Mount::Hide(path) => path,
         Mount::Proc => Path::new("/proc"),
-        Mount::Dev => Path::new(DEV),
+        Mount::Dev(_) => Path::new(DEV),
     }
 }
 
@@ -130,10 +131,10 @@ fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
         match mount {
             Mount::Writable(_) | Mount::ReadOnly(_) => {}
             Mount::Hide(path) => hide(list, path, path)?,
-            Mount::Dev => {
+            Mount::Dev(also) => {
                 // Elsewhere first: where it will be is what it is made of.
                 let (made, at) = (Path::new(STAGING), Path::new(DEV));
-                dev(list, made, confinement)?;
+                dev(list, made, also, confinement.namespaces.ipc)?;
                 let (from, to) = (c_path(made)?, c_path(at)?);
                 list.push("move to", at.display(), Op::Move { from, to });
             }
@@ -143,7 +144,7 @@ fn host(confinement: &Confinement, list: &mut Steps) -> Result<()> {
                     why: "only a root of its own has live ones".into(),
                 });
             }
-            other => put(list, Path::new("/"), other, confinement)?,
+            other => put(list, Path::new("/"), other, confinement.namespaces.ipc)?,
         }
     }
     Ok(())
@@ -157,13 +158,12 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         .mounts
         .iter()
         .map(|mount| match mount {
-            Mount::Writable(path)
-            | Mount::ReadOnly(path)
-            | Mount::Hide(path)
-            | Mount::Device(path) => Err(Error::Invalid {
-                what: format!("mount {}", path.display()),
-                why: "only the host's view has it".into(),
-            }),
+            Mount::Writable(path) | Mount::ReadOnly(path) | Mount::Hide(path) => {
+                Err(Error::Invalid {
+                    what: format!("mount {}", path.display()),
+                    why: "only the host's view has it".into(),
+                })
+            }
             Mount::Bind { source, target, .. } => Ok((target.as_path(), Kind::of(source)?)),
             Mount::Link { to, target } => Ok((target.as_path(), Kind::Link(to.clone()))),
             other => Ok((target(other), Kind::Directory)),
@@ -182,21 +182,21 @@ fn directory_root(directory: &Path, confinement: &Confinement, list: &mut Steps)
         }
         match mount {
             Mount::Live { .. } => live.push(mount),
-            other => put(list, staging, other, confinement)?,
+            other => put(list, staging, other, confinement.namespaces.ipc)?,
         }
     }
     // Until here all followed the caller's mounts, so that what these get now is not missed.
     if !live.is_empty() {
         make_private(list, staging)?;
     }
-    live.into_iter().try_for_each(|mount| put(list, staging, mount, confinement))?;
+    live.into_iter().try_for_each(|mount| put(list, staging, mount, false))?;
     attributes(list, staging, READ_ONLY | NO_SUID | NO_DEVICES, 0, false)?;
     list.push("change root to", directory.display(), Op::PivotRoot { root: c_path(staging)? });
     Ok(())
 }
 
-/// One mount of a confinement below `base`.
-fn put(list: &mut Steps, base: &Path, mount: &Mount, of: &Confinement) -> Result<()> {
+/// One mount below `base`; with `queues` those of the IPC namespace are seen in `/dev`.
+fn put(list: &mut Steps, base: &Path, mount: &Mount, queues: bool) -> Result<()> {
     let at = below(base, target(mount));
     let seen = target(mount).to_path_buf();
     match mount {
@@ -232,20 +232,16 @@ fn put(list: &mut Steps, base: &Path, mount: &Mount, of: &Confinement) -> Result
             list.allow(seen, Access::PROC);
             proc(list, &at)
         }
-        Mount::Dev => {
+        Mount::Dev(also) => {
             list.allow(seen.join("shm"), Access::files(true, false));
-            if of.namespaces.ipc {
+            if queues {
                 list.allow(seen.join("mqueue"), Access::files(true, false));
             }
             list.allow(seen, Access::DEVICES);
-            dev(list, &at, of)
+            dev(list, &at, also, queues)
         }
-        // A link is made with the root's entries, a node with `/dev`; others are no mounts.
-        Mount::Writable(_)
-        | Mount::ReadOnly(_)
-        | Mount::Hide(_)
-        | Mount::Link { .. }
-        | Mount::Device(_) => Ok(()),
+        // A link is made with the root's entries, or is no mount.
+        Mount::Writable(_) | Mount::ReadOnly(_) | Mount::Hide(_) | Mount::Link { .. } => Ok(()),
     }
 }
 
@@ -265,16 +261,13 @@ fn proc(list: &mut Steps, at: &Path) -> Result<()> {
         .try_for_each(|name| hide(list, &Path::new("/proc").join(name), &at.join(name)))
 }
 
-fn dev(list: &mut Steps, at: &Path, of: &Confinement) -> Result<()> {
+fn dev(list: &mut Steps, at: &Path, also: &[PathBuf], queues: bool) -> Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     file_system(list, c"tmpfs", at, flags, DEV_OPTIONS)?;
     // Bound from the caller's /dev: mknod would need a mount that allows devices to be made.
     let standard = DEVICES.iter().map(|name| Path::new(DEV).join(name));
-    let others = of.mounts.iter().filter_map(|mount| match mount {
-        Mount::Device(node) if node.exists() => Some(node.clone()),
-        _ => None,
-    });
-    for node in standard.chain(others) {
+    let also = also.iter().filter(|node| node.exists()).cloned();
+    for node in standard.chain(also) {
         let path = at.join(node.strip_prefix(DEV).unwrap_or(&node));
         list.push("make file", path.display(), Op::File { path: c_path(&path)? });
         bind(list, &node, &path, false)?;
@@ -287,7 +280,7 @@ fn dev(list: &mut Steps, at: &Path, of: &Confinement) -> Result<()> {
     file_system(list, c"devpts", &at.join("pts"), flags, "newinstance,ptmxmode=0666,mode=620")?;
     make_directory(list, &at.join("shm"), 0o1777)?;
     file_system(list, c"tmpfs", &at.join("shm"), flags | MountFlags::NODEV, SHM_OPTIONS)?;
-    if of.namespaces.ipc {
+    if queues {
         // Landlock has rules for what can be named, and refuses what has none: without this mount
         // mq_open(3) would be.
         make_directory(list, &at.join("mqueue"), 0o755)?;

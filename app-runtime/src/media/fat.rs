@@ -66,9 +66,9 @@ fn label(entries: impl Iterator<Item = [u8; 32]>) -> Option<String> {
     Some(text(&found[..LABEL]))
 }
 
-/// Of a code page that is not known: what is not ASCII is not read.
+/// Of a code page that is not known: what is not ASCII is only not ASCII.
 fn text(label: &[u8]) -> String {
-    label.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '_' }).collect()
+    label.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn of(
             earlier: others(&|other| before.contains(other)),
             later: others(&|other| order::earlier(&snap.apps, other).contains(name)),
             shared: shared.get(name).cloned().unwrap_or_else(|| Rc::new(Shared::new(daemon))),
-            running: std::cell::RefCell::default(),
+            running: std::cell::Cell::default(),
             app_name: name.to_string(),
             name: service,
         }));

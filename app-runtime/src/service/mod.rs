@@ -32,11 +32,10 @@ use crate::{
     interface::Granted,
     meta::{App, Daemon, Snap},
     paths::Paths,
-    pidfd::Watched,
 };
 use protocol::control::AppServiceStatus;
 use sandbox::cgroup;
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 /// A new service must still run after this, or its snap is not installed.
@@ -148,8 +147,8 @@ pub struct Service {
     shared: Rc<Shared>,
     earlier: Vec<Rc<Shared>>,
     later: Vec<Rc<Shared>>,
-    /// The run that is going on.
-    running: RefCell<Option<Rc<Watched>>>,
+    /// Whether a run is going on.
+    running: Cell<bool>,
 }
 
 impl Service {
@@ -229,9 +228,8 @@ impl Service {
 
     /// Has it read its configuration again by its reload-command; one without is restarted.
     pub async fn reload(&self) -> Result<()> {
-        let running = self.running.borrow().clone();
-        match (&self.app.reload_command, running) {
-            (Some(command), Some(running)) => self.run_beside(command, &running).await,
+        match &self.app.reload_command {
+            Some(command) if self.running.get() => self.run_beside(command).await,
             _ => {
                 self.stop().await;
                 self.start().await

@@ -15,12 +15,14 @@ use crate::{
     output::{DRAIN, Output},
     pidfd::Watched,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open},
+};
 use sandbox::{Confinement, PROGRAM_PID, Process, Spawned, Stdio, cgroup};
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
-    rc::Rc,
     time::Duration,
 };
 use tokio::{
@@ -46,7 +48,7 @@ pub(super) enum End {
 
 /// What a run is watched by.
 struct Watch {
-    pidfd: Rc<Watched>,
+    pidfd: Watched,
     /// Closed, or a byte: the program is in the background.
     background: Option<pipe::Receiver>,
     ear: Option<Ear>,
@@ -85,9 +87,9 @@ impl Service {
                     status.activity = if starting { Activity::Starting } else { Activity::Active };
                     status.pid = Some(pid);
                 });
-                self.running.replace(Some(watch.pidfd.clone()));
+                self.running.set(true);
                 let end = self.attend(watch, &output, wanted).await;
-                self.running.replace(None);
+                self.running.set(false);
                 end
             }
             Err(error) => End::NotStarted(error),
@@ -96,7 +98,7 @@ impl Service {
         let group = self.bounds.paths.service_cgroup(&self.name);
         clear(&group).await;
         if let Some(command) = &self.app.post_stop_command {
-            self.aside(command, None, &output).await;
+            self.aside(command, false, &output).await;
         }
         output.close().await;
         let _ = cgroup::remove(&group);
@@ -136,12 +138,12 @@ impl Service {
         process.descriptors = sockets.descriptors();
         process.descriptors.extend(hardware.descriptors());
         process.background = tell.as_ref().map(AsFd::as_fd);
-        let Spawned { pid, pidfd, landlock } = self.spawn(&process, ear.as_ref(), None)?;
+        let Spawned { pid, pidfd, landlock } = self.spawn(&process, ear.as_ref(), false)?;
         if let Some(report) = landlock.filter(|report| !report.missing.is_empty()) {
             eprintln!("{}: {report}", self.name);
         }
         let pidfd = Watched::new(pidfd).context("watch", &self.name)?;
-        let watch = Watch { pidfd: Rc::new(pidfd), background, ear };
+        let watch = Watch { pidfd, background, ear };
         Ok((u32::try_from(pid.as_raw_pid()).unwrap_or(0), watch))
     }
 
@@ -159,12 +161,7 @@ impl Service {
         }
     }
 
-    fn spawn(
-        &self,
-        process: &Process<'_>,
-        ear: Option<&Ear>,
-        beside: Option<&Watched>,
-    ) -> Result<Spawned> {
+    fn spawn(&self, process: &Process<'_>, ear: Option<&Ear>, beside: bool) -> Result<Spawned> {
         let bounds = &self.bounds;
         let granted: &[Granted] = &bounds.granted;
         let place = &bounds.place;
@@ -174,37 +171,28 @@ impl Service {
             confinement.mounts.push(confine::notify(ear.directory()));
         }
         match beside {
-            Some(reaper) => self.join(&confinement, process, reaper),
-            None => Ok(sandbox::spawn(&confinement, process)?),
+            true => self.join(&confinement, process),
+            false => Ok(sandbox::spawn(&confinement, process)?),
         }
     }
 
     /// In the namespaces of the service's program, or of what it left behind: who may not trace may
     /// not enter those of the reaper, which has memory of appd's own.
-    fn join(
-        &self,
-        confinement: &Confinement,
-        process: &Process<'_>,
-        reaper: &Watched,
-    ) -> Result<Spawned> {
-        let group = self.bounds.paths.service_cgroup(&self.name);
-        let mut last = None;
-        for number in cgroup::processes(&group).into_iter().take(CANDIDATES) {
-            let Some(pid) = Pid::from_raw(number) else { continue };
+    fn join(&self, confinement: &Confinement, process: &Process<'_>) -> Result<Spawned> {
+        let mut failed = None;
+        for pid in self.programs().take(CANDIDATES) {
             let Ok(program) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            if !cgroup::processes(&group).contains(&number) {
+            if !self.programs().any(|still| still == pid) {
                 // The number may be another one's by now.
                 continue;
             }
             match sandbox::join(confinement, process, program.as_fd()) {
                 Ok(spawned) => return Ok(spawned),
-                Err(error) => last = Some(error),
+                Err(error) => failed = Some(error.into()),
             }
         }
-        match last {
-            Some(error) => Err(error.into()),
-            None => Ok(sandbox::join(confinement, process, reaper.as_fd())?),
-        }
+        let gone = || Err(Errno::SRCH).context("enter namespaces of", &self.name);
+        failed.map_or_else(gone, Err)
     }
 
     async fn attend(
@@ -218,7 +206,7 @@ impl Service {
         if deadline == Deadline::None {
             deadline = self.next_life();
         }
-        let pidfd = watch.pidfd.clone();
+        let pidfd = &watch.pidfd;
         loop {
             tokio::select! {
                 () = pidfd.ended() => {
@@ -234,7 +222,7 @@ impl Service {
                     for other in &self.later {
                         other.stopped().await;
                     }
-                    self.end(&pidfd, output).await;
+                    self.end(pidfd, output).await;
                     return End::Stopped;
                 }
                 ready = in_background(&mut watch.background) => {
@@ -245,14 +233,14 @@ impl Service {
                 }
                 said = hear(watch.ear.as_ref()) => match self.heed(said, &mut deadline) {
                     None => {}
-                    Some(end) => return self.abort(end, &pidfd, output).await,
+                    Some(end) => return self.abort(end, pidfd, output).await,
                 },
                 () = deadline.passed() => {
                     let end = match deadline {
                         Deadline::Life(_) => Ended::Watchdog,
                         _ => Ended::TimedOut,
                     };
-                    return self.abort(end, &pidfd, output).await;
+                    return self.abort(end, pidfd, output).await;
                 }
             }
         }
@@ -300,7 +288,7 @@ impl Service {
     /// The stop-command, the signal, the time that the snap asked for, then SIGKILL for all of it.
     async fn end(&self, pidfd: &Watched, output: &Output) {
         if let Some(command) = &self.app.stop_command {
-            self.aside(command, Some(pidfd), output).await;
+            self.aside(command, true, output).await;
         }
         let mode = self.bounds.snap.stop_mode(&self.app);
         if !mode.all || !self.signal_all(mode.signal) {
@@ -321,23 +309,26 @@ impl Service {
         pidfd.reap();
     }
 
-    /// Signals every process but the reaper, which ends with the main one; `false`: there is none.
-    fn signal_all(&self, signal: Signal) -> bool {
+    /// Every process of the service but the reaper.
+    fn programs(&self) -> impl Iterator<Item = Pid> {
         let reaper = self.shared.status.borrow().pid;
+        let all = cgroup::processes(&self.bounds.paths.service_cgroup(&self.name)).into_iter();
+        all.filter(move |pid| u32::try_from(*pid).ok() != reaper).filter_map(Pid::from_raw)
+    }
+
+    /// Signals all of them, since the reaper ends with the main one; `false`: there is none.
+    fn signal_all(&self, signal: Signal) -> bool {
         let mut told = false;
-        for pid in cgroup::processes(&self.bounds.paths.service_cgroup(&self.name)) {
-            let is_reaper = u32::try_from(pid).ok() == reaper;
-            if let Some(pid) = Pid::from_raw(pid).filter(|_| !is_reaper) {
-                told |= rustix::process::kill_process(pid, signal).is_ok();
-            }
+        for pid in self.programs() {
+            told |= rustix::process::kill_process(pid, signal).is_ok();
         }
         told
     }
 
     /// The reload-command of a running service.
-    pub(super) async fn run_beside(&self, command: &str, running: &Watched) -> Result<()> {
+    pub(super) async fn run_beside(&self, command: &str) -> Result<()> {
         let output = Output::open(self.log())?;
-        let code = self.aside(command, Some(running), &output).await;
+        let code = self.aside(command, true, &output).await;
         output.close().await;
         match code {
             Some(0) => Ok(()),
@@ -348,7 +339,7 @@ impl Service {
     /// The stop-command of a oneshot that has ended.
     pub(super) async fn run_after(&self, command: &str) {
         if let Ok(output) = Output::open(self.log()) {
-            self.aside(command, None, &output).await;
+            self.aside(command, false, &output).await;
             output.close().await;
         }
         let _ = cgroup::remove(&self.bounds.paths.service_cgroup(&self.name));
@@ -356,9 +347,9 @@ impl Service {
 
     /// Runs one of the service's other commands: beside its processes, or after they are gone. It
     /// may take as long as a stop. `None`: it did not start, or took too long.
-    async fn aside(&self, command: &str, beside: Option<&Watched>, output: &Output) -> Option<i32> {
+    async fn aside(&self, command: &str, beside: bool, output: &Output) -> Option<i32> {
         let mut extra = self.bounds.place.cookie();
-        if beside.is_some() && self.daemon != Daemon::Forking {
+        if beside && self.daemon != Daemon::Forking {
             extra.push(("MAINPID".into(), PROGRAM_PID.to_string()));
         }
         let process = self.process(command, extra, output);

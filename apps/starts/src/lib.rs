@@ -82,7 +82,7 @@ pub fn ours(root: &Path, cgroup: &Path) -> io::Result<Started> {
     let owner = Identity { uid: 0, gid: 0 };
     let tmpfs =
         |target: &str| Mount::Tmpfs { target: target.into(), size: 16 << 20, mode: 0o1777, owner };
-    confinement.mounts = vec![Mount::Proc, Mount::Dev, tmpfs("/tmp"), tmpfs("/run")];
+    confinement.mounts = vec![Mount::Proc, Mount::Dev(Vec::new()), tmpfs("/tmp"), tmpfs("/run")];
     confinement.hostname = Some("bench".into());
     confinement.cgroup = Some(CgroupPlace { path: cgroup.into(), limits: Limits::default() });
     let (mut reader, writer) = io::pipe()?;

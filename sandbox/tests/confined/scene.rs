@@ -53,7 +53,7 @@ impl Scene {
         confinement.mounts = vec![
             executable(BUSYBOX, "/bin/busybox"),
             Mount::Proc,
-            Mount::Dev,
+            Mount::Dev(Vec::new()),
             Mount::Tmpfs {
                 target: "/tmp".into(),
                 size: 1 << 20,
