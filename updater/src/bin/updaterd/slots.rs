@@ -167,8 +167,9 @@ fn running_slot(line: &str) -> Result<SlotName, Error> {
     };
     let missing = || storage("the command line has no PARTUUID of a slot");
     let uuid = line.split("PARTUUID=").nth(1).and_then(|rest| rest.get(..11));
-    let (_, partition) = uuid.and_then(|uuid| uuid.split_once('-')).ok_or_else(missing)?;
-    if u32::from_str_radix(partition, 16).map_err(|_| missing())? != number {
+    let (disk, partition) = uuid.and_then(|uuid| uuid.split_once('-')).ok_or_else(missing)?;
+    u32::from_str_radix(disk, 16).map_err(|_| missing())?;
+    if u32::from_str_radix(partition, 16) != Ok(number) {
         return Err(storage("holdfast.slot and PARTUUID name different slots"));
     }
     Ok(slot)
@@ -240,6 +241,7 @@ mod tests {
             "holdfast.slot=c PARTUUID=484f4c44-03",
             "holdfast.slot=a PARTUUID=484f4c44-03",
             "holdfast.slot=b PARTUUID=484f4c44",
+            "holdfast.slot=b PARTUUID=484f4cxx-03",
             "holdfast.slot=b PARTUUID=484f4c4\u{e9}-03",
             "holdfast.slot=b PARTUUID=",
         ] {
